@@ -21,3 +21,7 @@ class JournalError(BatchauditError):
 
 class WorkerError(BatchauditError):
     """A worker raised or died; the message carries the worker's own traceback."""
+
+
+class BatchauditWarning(UserWarning):
+    """What batchaudit could not do while it watched; the training itself goes on."""

@@ -1,0 +1,1 @@
+"""What is noted of one batch: its content, the random streams, who made it and when."""

@@ -1,0 +1,60 @@
+"""batchaudit: are the batches that reach your model the batches you think they are?
+
+Importing it loads no framework and not pandas; each name below is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from batchaudit.errors import BatchauditError, UsageError, WorkerError
+
+if TYPE_CHECKING:
+    from batchaudit.auditing import audit
+    from batchaudit.capture.fingerprint import fingerprint
+    from batchaudit.diagnosis.finding import Finding, Verdict
+    from batchaudit.journal.reader import Log, load
+    from batchaudit.live import Audit
+    from batchaudit.report.model import Report, Run
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Audit": "batchaudit.live",
+    "Finding": "batchaudit.diagnosis.finding",
+    "Log": "batchaudit.journal.reader",
+    "Report": "batchaudit.report.model",
+    "Run": "batchaudit.report.model",
+    "Verdict": "batchaudit.diagnosis.finding",
+    "audit": "batchaudit.auditing",
+    "fingerprint": "batchaudit.capture.fingerprint",
+    "load": "batchaudit.journal.reader",
+}
+
+__all__ = [
+    "Audit",
+    "BatchauditError",
+    "Finding",
+    "Log",
+    "Report",
+    "Run",
+    "UsageError",
+    "Verdict",
+    "WorkerError",
+    "audit",
+    "fingerprint",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'batchaudit' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_WHERE})

@@ -1,0 +1,49 @@
+"""All that the diagnosis sees of one source under one strategy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from batchaudit.analysis.baseline import Baseline
+from batchaudit.analysis.tables import Tables
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One run's tables and figures, with what is known of how it was driven.
+
+    Attributes:
+        source: the source's name.
+        strategy: the strategy as it was asked for.
+        kind: what can be done with the source: "iterator", "iterable", "indexed", "dataset"; "" not known.
+        renewed: whether each epoch was driven on a new source from the user's callable.
+        tables: the events.
+        epochs: the figures of each epoch.
+        shares: each worker's share of each epoch.
+        streams: the random streams that moved.
+        shared_process: whether several workers are threads of one process.
+        baseline: what serial passes gave.
+    """
+
+    source: str
+    strategy: str
+    kind: str
+    renewed: bool
+    tables: Tables
+    epochs: pd.DataFrame
+    shares: pd.DataFrame
+    streams: list[str]
+    shared_process: bool
+    baseline: Baseline
+
+    @property
+    def family(self) -> str:
+        """The strategy without its number of workers and options."""
+        return self.strategy.split(",")[0].split(":")[0]
+
+    @property
+    def made(self) -> pd.DataFrame:
+        """What workers produced: no looks ahead."""
+        return self.tables.produced[self.tables.produced["worker"] >= 0]

@@ -1,0 +1,118 @@
+"""Puts the two stages together: which worker made which delivered batch, and where each produced one went.
+
+Requires pandas.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+PROBE, REPLAYED, UNHASHABLE = 1, 2, 4  # the flags of journal/layout.py, which analysis does not import
+STREAMS = ("numpy", "python", "torch", "tensorflow", "private")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The events of one source under one strategy.
+
+    Attributes:
+        produced: a row a produced batch, in the order in which they were begun. Its epoch and step are those
+            of its delivery (-1: never delivered). Further columns: `worker` (an ordinal by first appearance;
+            -1 for a look ahead), `local_step` (counts within the worker, over the whole run), `epoch_step`
+            (counts within worker and epoch), `delivered`, `probe`.
+        delivered: a row a delivered batch, by epoch and step. Further columns: `worker` that made it (-1:
+            not known), `made` (the row label of its produced event, -1: not known), `probe`.
+        hooks: a row a call of a hook.
+        raised: a row an exception.
+        samples: the samples of these events: `event` (row label), `position`, `digest`, `id`. Delivered
+            samples have the ids of the produced batch that they came from.
+    """
+
+    produced: pd.DataFrame
+    delivered: pd.DataFrame
+    hooks: pd.DataFrame
+    raised: pd.DataFrame
+    samples: pd.DataFrame
+
+    @property
+    def ids_known(self) -> bool:
+        """Whether every delivered sample has an id."""
+        ids = self.samples["id"][self.samples["event"].isin(self.delivered.index)]
+        return len(ids) > 0 and not bool(ids.isna().any())
+
+
+def tables(events: pd.DataFrame, samples: pd.DataFrame) -> Tables:
+    """Splits and joins the events of one source and strategy.
+
+    Args:
+        events: rows of `Log.events`, with their labels.
+        samples: rows of `Log.samples` that hang on them.
+
+    Returns:
+        The tables.
+    """
+    stage = events["stage"].astype(str)
+    produced = _produced(events[stage == "produced"].copy())
+    delivered = events[stage == "delivered"].sort_values(["epoch", "step"], kind="stable").copy()
+    made = pd.Series(produced.index.to_numpy(), index=produced["ticket"].to_numpy())
+    made = made[~made.index.duplicated()]
+    delivered["made"] = made.reindex(delivered["ticket"]).fillna(-1).astype(np.int64).to_numpy()
+    known = delivered[delivered["made"] >= 0]
+    for column in ("epoch", "step"):
+        values = pd.Series(known[column].to_numpy(), index=known["made"].to_numpy())
+        values = values[~values.index.duplicated()]  # a replayed peek is delivered more than once
+        produced[column] = values.reindex(produced.index).fillna(-1).astype(np.int64)
+    produced["delivered"] = produced["epoch"] >= 0
+    produced["epoch_step"] = produced.groupby(["worker", "epoch"]).cumcount()
+    for column, missing in (("worker", -1), ("probe", False)):
+        delivered[column] = produced[column].reindex(delivered["made"]).fillna(missing).to_numpy()
+    delivered["worker"] = delivered["worker"].astype(np.int64)
+    return Tables(
+        produced,
+        delivered,
+        events[stage == "hook"],
+        events[stage == "raised"],
+        _with_ids(samples, delivered),
+    )
+
+
+def _produced(events: pd.DataFrame) -> pd.DataFrame:
+    events["probe"] = (events["flags"] & PROBE) > 0
+    # A framework that numbers its workers may run one of them in several threads.
+    named = events["framework_worker"] >= 0
+    replica = events["thread"].where(~named, -1 - events["framework_worker"])
+    looks = ~events["probe"]
+    keys = pd.MultiIndex.from_arrays([events["host"].astype(str), events["rank"], events["pid"], replica])
+    events["worker"] = -1
+    events.loc[looks, "worker"] = pd.factorize(keys[looks.to_numpy()])[0]
+    events["local_step"] = events.groupby("worker").cumcount()
+    return events
+
+
+def _with_ids(samples: pd.DataFrame, delivered: pd.DataFrame) -> pd.DataFrame:
+    known = delivered[delivered["made"] >= 0]
+    ids = samples.dropna(subset=["id"])
+    if ids.empty or known.empty:
+        return samples
+    pairs = pd.DataFrame({"event": known.index, "made": known["made"].to_numpy()})
+    theirs = pairs.merge(ids[["event", "position", "id"]], left_on="made", right_on="event", suffixes=("", "_"))
+    joined = samples.merge(
+        theirs[["event", "position", "id"]], on=["event", "position"], how="left", suffixes=("", "_made")
+    )
+    joined["id"] = joined["id"].fillna(joined.pop("id_made"))
+    return joined
+
+
+def digests(frame: pd.DataFrame) -> pd.Series:
+    """One value a batch that is equal where the batches are: 64 bits of its digest.
+
+    Args:
+        frame: rows with `digest_hi` and `digest_lo`.
+
+    Returns:
+        uint64. Two different batches among 10^9 agree with probability 3 % (birthday bound, 2^64).
+    """
+    return frame["digest_lo"]

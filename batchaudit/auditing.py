@@ -1,0 +1,329 @@
+"""`audit()`: drives fresh sources under each strategy before any training, and says what it saw."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchaudit import sources, strategies
+from batchaudit.capture.provenance import place
+from batchaudit.capture.recorder import Key, Recorder, sample_ids
+from batchaudit.capture.restore import preserved_streams
+from batchaudit.errors import BatchauditError, UsageError, WorkerError
+from batchaudit.journal.manifest import Asked, Manifest, next_attempt
+from batchaudit.journal.writer import JournalWriter
+from batchaudit.strategies import Job, Skip, Strategy
+
+if TYPE_CHECKING:
+    from batchaudit.report.model import Report
+
+Progress = Callable[[str, int, int], None]
+"""Told (strategy, epoch, step) of every delivered batch."""
+
+DEFAULT_STRATEGIES = ("serial", "threads:4", "fork:4")
+
+# The serial passes that tell what is repetition by design. Their names are in no run that is reported.
+BASELINE = "baseline"
+BASELINE_AGAIN = "baseline, again"
+BASELINE_RESEEDED = "baseline, reseeded"
+_OTHER_SEED = 20_240_229
+
+
+def audit(
+    source: Any,
+    strategies: Sequence[str] | None = None,
+    *,
+    epochs: int = 3,
+    steps_per_epoch: int | None = None,
+    key: Key | None = None,
+    name: str | None = None,
+    out: str | os.PathLike[str] | None = None,
+    timeout: float = 120.0,
+    on_progress: Progress | None = None,
+) -> Report:
+    """Audits what feeds a training, before the training.
+
+    Every strategy gets a new source and starts from the same states of the global random streams, which
+    are given back at the end. Besides the strategies, three serial passes are driven: whether they agree
+    decides what may be called a defect.
+
+    Args:
+        source: a callable that takes nothing and returns a new source (best), or a source.
+        strategies: such as `["serial", "threads:4", "fork:4", "keras-processes:4"]`; by default the
+            source's own worker settings where it has some, else serial, threads:4 and fork:4.
+        epochs: how many epochs to drive.
+        steps_per_epoch: how many batches make an epoch; needed where the source is endless.
+        key: given a batch, returns one id a sample: which stored item it came from.
+        name: what to call the source; by default the name of the callable, or of the source's type.
+        out: a folder for the log; by default it is not kept.
+        timeout: seconds without a batch after which workers are given up.
+        on_progress: told (strategy, epoch, step) of every delivered batch.
+
+    Returns:
+        The report.
+
+    Raises:
+        UsageError: what was given cannot be audited; the message says why and what to do.
+    """
+    _check_counts(epochs, steps_per_epoch, timeout)
+    asked = [_strategy(text) for text in strategies] if strategies is not None else None
+    if asked == []:
+        raise UsageError("no strategy was given: name at least one, such as 'serial'.")
+    target = _Target.of(source, name)
+    with _folder(out) as folder, preserved_streams():
+        kind = sources.kind_of(target.new())
+        asked = asked or _defaults(target.last)
+        manifest = Manifest(
+            next_attempt(folder), target.name, kind.value, target.renewable, epochs, steps_per_epoch
+        )
+        auditor = _Auditor(target, manifest, folder, key, timeout, on_progress)
+        auditor.baseline(serial="serial" in map(str, asked))
+        for strategy in asked:
+            auditor.run(strategy)
+        return report(folder, attempt=auditor.manifest.attempt)
+
+
+def report(folder: str | os.PathLike[str], *, attempt: int | None = None) -> Report:
+    """Reads a run's folder and diagnoses it.
+
+    Args:
+        folder: the run's folder.
+        attempt: which attempt; by default the last one.
+
+    Returns:
+        The report.
+
+    Raises:
+        JournalError: there is no log there, or it cannot be read.
+    """
+    from batchaudit.reporting import build  # pandas is loaded only now, after the workers have gone
+
+    return build(Path(folder), attempt)
+
+
+def _check_counts(epochs: int, steps_per_epoch: int | None, timeout: float) -> None:
+    if epochs < 1:
+        raise UsageError(f"epochs={epochs}: at least 1 epoch is needed.")
+    if steps_per_epoch is not None and steps_per_epoch < 1:
+        raise UsageError(f"steps_per_epoch={steps_per_epoch}: at least 1 is needed, or None.")
+    if timeout <= 0:
+        raise UsageError(f"timeout={timeout}: a number of seconds above 0 is needed.")
+
+
+def _strategy(text: str) -> Strategy:
+    strategy = strategies.parse(text)
+    strategies.require(strategy)
+    return strategy
+
+
+def _defaults(source: Any) -> list[Strategy]:
+    own = hasattr(source, "use_multiprocessing") or sources.kind_of(source) is sources.Kind.DATASET
+    return [strategies.parse(text) for text in (("as-is",) if own else DEFAULT_STRATEGIES)]
+
+
+@contextmanager
+def _folder(out: str | os.PathLike[str] | None):  # type: ignore[no-untyped-def]
+    if out is None:
+        temporary = tempfile.mkdtemp(prefix="batchaudit-")
+        try:
+            yield Path(temporary)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"the folder {folder} cannot be written: {error.strerror or error}.") from None
+    yield folder
+
+
+@dataclass
+class _Target:
+    """The user's object: a callable that makes sources, or one source."""
+
+    make: Callable[[], Any]
+    name: str
+    renewable: bool
+    last: Any = None
+
+    @staticmethod
+    def of(source: Any, name: str | None) -> _Target:
+        with suppress(UsageError):
+            if not isinstance(source, type):
+                sources.kind_of(source)
+                return _Target(lambda: source, name or type(source).__name__, renewable=False)
+        if source is None:
+            raise UsageError("the source is None: give a source, or a callable that returns one.")
+        if not callable(source):
+            sources.kind_of(source)  # says what it is not
+        return _Target(source, name or getattr(source, "__name__", type(source).__name__), renewable=True)
+
+    def new(self) -> Any:
+        """A source; new at each call where the target is a callable.
+
+        Raises:
+            UsageError: the callable raises, or returns no source.
+        """
+        try:
+            self.last = self.make()
+        except Exception as error:
+            raise UsageError(f"{self.name}() raised {_in_words(error)}") from error
+        if self.last is None:
+            raise UsageError(f"{self.name}() returned None: it must return a source of batches.")
+        try:
+            sources.kind_of(self.last)
+        except UsageError as error:
+            raise UsageError(f"{self.name}() returned what cannot be audited: {error}") from None
+        return self.last
+
+
+class _Auditor:
+    """Drives one target by one strategy after the other and keeps the manifest up to date."""
+
+    def __init__(
+        self,
+        target: _Target,
+        manifest: Manifest,
+        folder: Path,
+        key: Key | None,
+        timeout: float,
+        on_progress: Progress | None,
+    ) -> None:
+        self.manifest = manifest
+        self._target = target
+        self._folder = folder
+        self._key = key
+        self._timeout = timeout
+        self._on_progress = on_progress
+        self._checked_key = key is None
+
+    def baseline(self, serial: bool) -> None:
+        """Drives the serial passes that say what is deterministic.
+
+        Args:
+            serial: whether the first of them is also a run that was asked for.
+        """
+        self._entry(BASELINE if not serial else "serial", Asked("serial", finished=True) if serial else None)
+        if not self._target.renewable and self.manifest.kind == "iterator":
+            return  # the one pass that it has is left to the strategies
+        self._serially(BASELINE_AGAIN, epochs=1)
+        self._serially(BASELINE_RESEEDED, epochs=1, seed=_OTHER_SEED)
+
+    def _entry(self, name: str, asked: Asked | None) -> None:
+        if not self._target.renewable and self.manifest.kind == "iterator" and asked is None:
+            return
+        self._serially(name, epochs=self.manifest.epochs)
+        if asked is not None:
+            self._note(asked)
+
+    def _serially(self, name: str, epochs: int, seed: int | None = None) -> None:
+        try:
+            with preserved_streams(seed), self._job(name, epochs) as job:
+                strategies.drive(job, strategies.parse("serial"))
+        except BatchauditError:
+            raise
+        except Exception as error:
+            raise UsageError(f"{self.manifest.source} raised {_in_words(error)}") from error
+
+    def run(self, strategy: Strategy) -> None:
+        """Drives one strategy; what goes wrong in it is noted, not raised."""
+        name = str(strategy)
+        if name == "serial" and any(asked.strategy == name for asked in self.manifest.strategies):
+            return
+        asked = Asked(name, strategy.workers or _own_workers(self._target.last))
+        self._note(asked)
+        try:
+            with preserved_streams(), self._job(name, self.manifest.epochs) as job:
+                strategies.drive(job, strategy)
+        except Skip as reason:
+            asked = replace(asked, skipped=str(reason))
+        except (WorkerError, UsageError) as error:
+            asked = replace(asked, error=str(error))
+        except Exception as error:
+            asked = replace(asked, error="".join(traceback.format_exception(error)).rstrip())
+        self._note(replace(asked, finished=True))
+
+    def _note(self, asked: Asked) -> None:
+        self.manifest = self.manifest.with_strategy(asked)
+        self.manifest.write(self._folder)
+
+    @contextmanager
+    def _job(self, name: str, epochs: int):  # type: ignore[no-untyped-def]
+        where = place()
+        journal = JournalWriter(
+            self._folder,
+            source=self.manifest.source,
+            strategy=name,
+            run=self._folder.name,
+            attempt=self.manifest.attempt,
+            rank=where.rank,
+            world=where.world,
+        )
+        recorder = Recorder(journal, self._key)
+
+        def tell(epoch: int, step: int) -> None:
+            if self._on_progress is not None:
+                self._on_progress(name, epoch, step)
+
+        try:
+            yield Job(
+                lambda: sources.watch(self._checked(self._target.new()), recorder),
+                recorder,
+                epochs,
+                self.manifest.steps_per_epoch,
+                self._timeout,
+                self._target.renewable,
+                tell,
+            )
+        finally:
+            journal.close()
+
+    def _checked(self, source: Any) -> Any:
+        """Tries `key` on a first batch, so that a wrong one is an error now and not a column of nothing."""
+        if self._checked_key or not self._target.renewable or self._key is None:
+            return source
+        self._checked_key = True
+        with preserved_streams():
+            first = self._target.new()
+            batch = first[0] if sources.kind_of(first) is sources.Kind.INDEXED else next(iter(first), None)
+        if batch is not None:
+            _try_key(self._key, batch)
+        return source
+
+
+def _try_key(key: Key, batch: Any) -> None:
+    from batchaudit.capture.fingerprint import fingerprint
+
+    try:
+        ids = sample_ids(key, batch)
+    except Exception as error:
+        raise UsageError(f"key= raised {_in_words(error)}") from error
+    samples = fingerprint(batch, strict=False).samples
+    if samples is not None and len(ids) != len(samples):
+        raise UsageError(
+            f"key= returned {len(ids)} ids for a batch of {len(samples)} samples: one id a sample is needed."
+        )
+
+
+def _own_workers(source: Any) -> int:
+    workers = getattr(source, "workers", 0)
+    return workers if isinstance(workers, int) else 0
+
+
+def _in_words(error: BaseException) -> str:
+    """An exception of the user's code in one line, with the place where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    here = os.path.dirname(__file__)
+    theirs = [frame for frame in frames if not frame.filename.startswith(here)] or frames
+    where = f" ({theirs[-1].filename}:{theirs[-1].lineno}, in {theirs[-1].name})" if theirs else ""
+    return f"{type(error).__name__}: {error}{where}"

@@ -1,0 +1,69 @@
+"""Which training process this is, among those of a distributed training.
+
+Launchers tell a process its rank and the world size through the environment; nothing else of the
+environment is read or logged.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+# (rank, world size) as PyTorch and Horovod, SLURM, Open MPI and JAX launchers name them.
+_PAIRS = (
+    ("RANK", "WORLD_SIZE"),
+    ("HOROVOD_RANK", "HOROVOD_SIZE"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("JAX_PROCESS_INDEX", "JAX_PROCESS_COUNT"),
+    ("SLURM_PROCID", "SLURM_NTASKS"),
+)
+
+
+class Place(NamedTuple):
+    """A process's place in a distributed training.
+
+    Attributes:
+        rank: this process's number, from 0.
+        world: how many training processes there are; 1 outside a distributed training.
+    """
+
+    rank: int
+    world: int
+
+
+def place(environ: Mapping[str, str] | None = None) -> Place:
+    """Reads rank and world size from the launcher's environment variables.
+
+    Args:
+        environ: the environment; by default this process's.
+
+    Returns:
+        The place; rank 0 of 1 where no launcher says otherwise.
+    """
+    environ = os.environ if environ is None else environ
+    for rank, world in _PAIRS:
+        found = _numbers(environ.get(rank), environ.get(world))
+        if found is not None:
+            return found
+    return _from_tf_config(environ.get("TF_CONFIG")) or Place(0, 1)
+
+
+def _numbers(rank: str | None, world: str | None) -> Place | None:
+    try:
+        found = Place(int(rank or ""), int(world or ""))
+    except ValueError:
+        return None
+    return found if 0 <= found.rank < found.world else None
+
+
+def _from_tf_config(text: str | None) -> Place | None:
+    """The chief, then the workers, in the order in which TensorFlow numbers them."""
+    try:
+        config = json.loads(text or "")
+        cluster, task = config["cluster"], config["task"]
+        order = [(kind, i) for kind in ("chief", "worker") for i in range(len(cluster.get(kind, ())))]
+        return Place(order.index((task["type"], int(task["index"]))), len(order))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,291 @@
+"""Looks at one source's batches, where they are made and where they are handed on, and logs what it saw.
+
+A look takes no lock, keeps no batch, swallows no exception and draws from no random stream. Whatever
+goes wrong inside the look itself becomes a flag on the record, never an error in the training.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import xxhash
+
+from batchaudit.capture.fingerprint import Fingerprint, fingerprint
+from batchaudit.capture.rng import STREAMS, StreamReader
+from batchaudit.journal.layout import Event, Flag, Stage
+
+T = TypeVar("T")
+Key = Callable[[Any], Any]
+
+_NO_STREAMS = (0,) * len(STREAMS)
+# Running out is how an iterator or an index ends, not a failure.
+_ENDS = (StopIteration, StopAsyncIteration, IndexError, GeneratorExit)
+
+
+class Journal(Protocol):
+    """What a recorder needs of the log that it writes to."""
+
+    def append(self, event: Event) -> int:
+        """Writes one event; returns its ticket, or 0 where logging has stopped."""
+        ...
+
+
+class _Shared:
+    """What all recorders of one source and strategy have in common, in one process."""
+
+    def __init__(self, journal: Journal, key: Key | None) -> None:
+        self.journal = journal
+        self.key = key
+        self.local = threading.local()
+        self.probing = False
+        self.epoch = 0
+        self.in_order: deque[int] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.journal, self.key)
+
+
+class Recorder:
+    """Notes the batches of one source under one strategy.
+
+    Args:
+        journal: where the events go.
+        key: optional; given a batch, returns one id a sample (integers, or anything hashable by value):
+            which stored item each sample came from.
+
+    A recorder may be forked, pickled and shared between threads.
+    """
+
+    def __init__(self, journal: Journal, key: Key | None = None) -> None:
+        self._shared = _Shared(journal, key)
+        self._streams = StreamReader()
+
+    def bind(self, source: object) -> Recorder:
+        """A recorder of the same source's batches that also looks into an object for private random streams.
+
+        Args:
+            source: the user's object; where a strategy makes several, each has a recorder of its own.
+
+        Returns:
+            A recorder that shares everything else with this one.
+        """
+        bound = object.__new__(type(self))
+        bound._shared = self._shared
+        bound._streams = StreamReader(source)
+        return bound
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (self._shared,)
+
+    # -- produced ---------------------------------------------------------------------------------
+
+    def produce(self, make: Callable[..., T], *args: Any, index: int = -1) -> T:
+        """Calls `make(*args)` exactly as it would have been called, and notes the batch it returns.
+
+        Args:
+            make: the source's own function.
+            *args: its arguments.
+            index: which batch was asked for by number; -1 where it was not.
+
+        Returns:
+            What `make` returned, untouched.
+        """
+        local = self._shared.local
+        if getattr(local, "looking", False):  # `__iter__` of a source may call its own `__getitem__`
+            return make(*args)
+        local.looking, local.ids, local.ticket = True, None, 0
+        try:
+            before = self._streams.read()
+            began = time.monotonic_ns()
+            try:
+                batch = make(*args)
+            except _ENDS:
+                raise
+            except BaseException as error:
+                self.raised(error)
+                raise
+            ended = time.monotonic_ns()
+            after = self._streams.read_again()
+        finally:
+            local.looking = False
+        self._note_produced(batch, index, began, ended, before, after, Flag.PROBE if self._shared.probing else 0)
+        return batch
+
+    def replayed(self, batch: object) -> None:
+        """Notes a batch that a worker emitted without asking the source: one it inherited or kept."""
+        now = time.monotonic_ns()
+        self._note_produced(batch, -1, now, now, _NO_STREAMS, _NO_STREAMS, Flag.REPLAYED)
+
+    def note_ids(self, ids: np.ndarray) -> None:
+        """Takes the sample ids of the batch that is being made in this thread.
+
+        Args:
+            ids: integers, shape (samples,).
+        """
+        self._shared.local.ids = np.asarray(ids)
+
+    def line_up(self) -> deque[int]:
+        """From now on also keeps the tickets of what is produced, in order, whichever thread produces it.
+
+        Returns:
+            The line; the caller takes them out of it.
+        """
+        self._shared.in_order = deque()
+        return self._shared.in_order
+
+    @contextmanager
+    def probing(self) -> Iterator[None]:
+        """Within it, what is produced is a framework's look ahead."""
+        self._shared.probing = True
+        try:
+            yield
+        finally:
+            self._shared.probing = False
+
+    @contextmanager
+    def as_worker(self, number: int) -> Iterator[None]:
+        """Within it, what this thread produces is laid to a worker that the framework numbers.
+
+        Args:
+            number: the framework's own number of the worker, from 0.
+        """
+        self._shared.local.framework_worker = number
+        try:
+            yield
+        finally:
+            self._shared.local.framework_worker = -1
+
+    def take_ticket(self) -> int:
+        """The ticket of the batch last produced in this thread, once; 0 where none was."""
+        ticket: int = getattr(self._shared.local, "ticket", 0)
+        self._shared.local.ticket = 0
+        return ticket
+
+    # -- delivered, hooks, errors -----------------------------------------------------------------
+
+    def deliver(self, batch: object, *, epoch: int, step: int, ticket: int = 0) -> None:
+        """Notes a batch that was handed to the consumer.
+
+        Args:
+            batch: the batch.
+            epoch: the consumer's epoch, from 0.
+            step: the consumer's step within it, from 0.
+            ticket: the produced batch it came from; 0 where that is not known.
+        """
+        now = time.monotonic_ns()
+        seen, flags = _look(batch)
+        self._append(
+            Event(
+                stage=Stage.DELIVERED, flags=flags, thread=threading.get_native_id(), epoch=epoch, step=step,
+                ticket=ticket, digest_hi=seen.digest_hi, digest_lo=seen.digest_lo, nbytes=seen.nbytes,
+                began_ns=now, ended_ns=now, samples=seen.samples,
+            )
+        )  # fmt: skip
+
+    def hook(self, name: str) -> None:
+        """Notes a call of `on_epoch_begin`, `on_epoch_end`, `set_epoch`, or a new iterator.
+
+        Args:
+            name: the hook's name.
+        """
+        now = time.monotonic_ns()
+        self._append(
+            Event(stage=Stage.HOOK, thread=threading.get_native_id(), epoch=self._shared.epoch, began_ns=now,
+                  ended_ns=now, text=name)
+        )  # fmt: skip
+        if name == "on_epoch_end":
+            self._shared.epoch += 1
+
+    def raised(self, error: BaseException) -> None:
+        """Notes an exception that came out of the source."""
+        now = time.monotonic_ns()
+        self._append(
+            Event(stage=Stage.RAISED, thread=threading.get_native_id(), epoch=self._shared.epoch, began_ns=now,
+                  ended_ns=now, text=f"{type(error).__name__}: {error}"[:2000])
+        )  # fmt: skip
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _note_produced(
+        self,
+        batch: object,
+        index: int,
+        began: int,
+        ended: int,
+        before: tuple[int, ...],
+        after: tuple[int, ...],
+        flags: int,
+    ) -> None:
+        seen, more = _look(batch)
+        self._shared.local.ticket = self._append(
+            Event(
+                stage=Stage.PRODUCED, flags=flags | more, thread=threading.get_native_id(), epoch=self._shared.epoch,
+                index=index, digest_hi=seen.digest_hi, digest_lo=seen.digest_lo, nbytes=seen.nbytes,
+                began_ns=began, ended_ns=ended, streams_before=before, streams_after=after,
+                samples=seen.samples, ids=self._ids(batch, seen),
+                framework_worker=getattr(self._shared.local, "framework_worker", -1),
+            )
+        )  # fmt: skip
+        if self._shared.in_order is not None:
+            self._shared.in_order.append(self._shared.local.ticket)
+
+    def _ids(self, batch: object, seen: Fingerprint) -> np.ndarray | None:
+        if seen.samples is None:
+            return None
+        ids = getattr(self._shared.local, "ids", None)
+        try:
+            if self._shared.key is not None:
+                ids = sample_ids(self._shared.key, batch)
+        except Exception:
+            return None
+        return ids if ids is not None and len(ids) == len(seen.samples) else None
+
+    def _append(self, event: Event) -> int:
+        try:
+            return self._shared.journal.append(event)
+        except Exception:  # a failing log must not stop a training; the journal itself says what it lost
+            return 0
+
+
+def _rebuilt(shared: _Shared) -> Recorder:
+    recorder = object.__new__(Recorder)
+    recorder._shared = shared
+    recorder._streams = StreamReader()
+    return recorder
+
+
+def sample_ids(key: Key, batch: object) -> np.ndarray:
+    """Applies the user's `key` to a batch.
+
+    Args:
+        key: returns one id a sample.
+        batch: the batch.
+
+    Returns:
+        int64 or uint64, shape (samples,): integers as they are, anything else as 64 bits of its digest.
+    """
+    ids = np.asarray(key(batch))
+    if ids.ndim == 1 and ids.dtype.kind in "iu":
+        return ids.astype(np.int64 if ids.dtype.kind == "i" else np.uint64)
+    return np.array([_id_digest(item) for item in ids], np.uint64)
+
+
+def _id_digest(item: object) -> int:
+    if isinstance(item, (str, bytes)):
+        return xxhash.xxh3_64_intdigest(item)
+    return fingerprint(item).digest_lo
+
+
+def _look(batch: object) -> tuple[Fingerprint, int]:
+    try:
+        seen = fingerprint(batch, strict=False)
+    except Exception:  # an exotic object must not stop a training: its record says that it was not hashed
+        return Fingerprint(0, 0, None, 0), Flag.UNHASHABLE | Flag.NO_SAMPLES
+    flags = Flag.UNHASHABLE if seen.unhashable else 0
+    return seen, flags | (Flag.NO_SAMPLES if seen.samples is None else 0)

@@ -1,0 +1,64 @@
+"""Gives the global random streams back as they were: an audit may not change what the program draws next."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def preserved_streams(seed: int | None = None) -> Iterator[None]:
+    """Restores NumPy's, Python's, torch's and TensorFlow's global streams at the end of the context.
+
+    A stream whose module is not loaded when the context begins is left alone: loading it here would
+    change what the workers that are forked later inherit.
+
+    Args:
+        seed: where given, the streams start from it within the context.
+    """
+    restores = [restore for stream in (_numpy, _python, _torch, _tensorflow) for restore in stream(seed)]
+    try:
+        yield
+    finally:
+        for restore in restores:
+            restore()
+
+
+def _numpy(seed: int | None) -> Iterator[Callable[[], Any]]:
+    random = sys.modules.get("numpy.random")
+    if random is not None:
+        state = random.get_state(legacy=False)
+        if seed is not None:
+            random.seed(seed)
+        yield lambda: random.set_state(state)
+
+
+def _python(seed: int | None) -> Iterator[Callable[[], Any]]:
+    random = sys.modules.get("random")
+    if random is not None:
+        state = random.getstate()
+        if seed is not None:
+            random.seed(seed)
+        yield lambda: random.setstate(state)
+
+
+def _torch(seed: int | None) -> Iterator[Callable[[], Any]]:
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "get_rng_state"):
+        state = torch.get_rng_state()
+        if seed is not None:
+            torch.default_generator.manual_seed(seed)
+        yield lambda: torch.set_rng_state(state)
+
+
+def _tensorflow(seed: int | None) -> Iterator[Callable[[], Any]]:
+    """What `tf.random.set_seed` governs: the stream from which unseeded operations get their seeds."""
+    context = sys.modules.get("tensorflow.python.eager.context")
+    rng = getattr(context.context(), "_rng", None) if context is not None else None
+    if rng is not None:
+        state = rng.getstate()
+        if seed is not None:
+            rng.seed(seed)
+        yield lambda: rng.setstate(state)

@@ -1,0 +1,51 @@
+"""What one rule says of one run, and the words that rules share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from batchaudit.diagnosis.finding import FOUND, NOT_OBSERVABLE, RULED_OUT, Finding
+
+MANY_ENOUGH = 3
+"""Fewer steps of a worker than this prove nothing: two workers may agree by chance, or by one peek."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A rule's verdict.
+
+    Attributes:
+        verdict: "found", "ruled out" or "not observable".
+        reason: why.
+        finding: what was found, where something was.
+    """
+
+    verdict: str
+    reason: str
+    finding: Finding | None = None
+
+
+def found(finding: Finding) -> Judgement:
+    """The cause is there."""
+    return Judgement(FOUND, finding.summary, finding)
+
+
+def ruled_out(reason: str) -> Judgement:
+    """The cause would have been seen, and was not."""
+    return Judgement(RULED_OUT, reason)
+
+
+def not_observable(reason: str) -> Judgement:
+    """The cause could not have been seen; the reason says what would make it visible."""
+    return Judgement(NOT_OBSERVABLE, reason)
+
+
+def listed(numbers: list[int]) -> str:
+    """A few numbers in words: "0, 1, 2 and 5 more"."""
+    head = ", ".join(str(number) for number in numbers[:4])
+    return head if len(numbers) <= 4 else f"{head} and {len(numbers) - 4} more"
+
+
+def short(digest: int) -> str:
+    """A digest as people read it."""
+    return f"{digest:016x}"[:8]

@@ -1,0 +1,106 @@
+"""`rng-clone`: workers share a random state, so they draw the same numbers for different samples.
+
+It needs two workers and a random stream that moved. Workers that inherit a state and draw from it go
+through the same states, step by step. A source that seeds a stream anew for every batch has equal states
+by its own doing, which is another cause; so a state that is merely equal before a draw proves nothing.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from batchaudit.analysis.evidence import Evidence
+from batchaudit.analysis.seeds import alike, moved
+from batchaudit.diagnosis import fixes
+from batchaudit.diagnosis.finding import Finding
+from batchaudit.diagnosis.judgement import MANY_ENOUGH, Judgement, found, not_observable, ruled_out, short
+from batchaudit.diagnosis.reseeding import reseeding_streams
+
+CAUSE = "rng-clone"
+
+
+def judge(evidence: Evidence) -> Judgement:
+    """Says whether workers share a random state.
+
+    Args:
+        evidence: one run.
+
+    Returns:
+        The judgement.
+    """
+    made = evidence.made
+    if not evidence.streams:
+        return not_observable(
+            "no random stream moved; one that cannot be read (a C++ library's) would not have been seen"
+        )
+    steps = made.groupby("worker").size()
+    if evidence.shared_process and not bool((made["framework_worker"] >= 0).all()):
+        return ruled_out("the workers are threads: they share one stream and cannot hold copies of it")
+    if len(steps) < 2:
+        return ruled_out("one worker cannot be the clone of another")
+    # Global streams of threads are one and the same; what each copy of the source holds is its own.
+    streams = [name for name in evidence.streams if not evidence.shared_process or name == "private"]
+    own = set(reseeding_streams(evidence))
+    drawn = {stream: _drawn_alike(evidence, stream) for stream in streams if stream not in own}
+    drawn = {stream: rows for stream, rows in drawn.items() if len(rows)}
+    if drawn:
+        return found(_finding(evidence, drawn))
+    if own & set(streams):
+        return ruled_out("the source seeds its random stream anew for each batch")
+    if (steps >= MANY_ENOUGH).sum() < 2:
+        return not_observable(
+            f"fewer than two workers made {MANY_ENOUGH} batches or more: use a longer epoch or fewer workers"
+        )
+    return ruled_out("no two workers drew from the same random state")
+
+
+def _drawn_alike(evidence: Evidence, stream: str) -> pd.DataFrame:
+    made = evidence.made[evidence.made["epoch"] >= 0]
+    rows = alike(made, stream)
+    # Without a serial baseline nothing tells whether the source seeds the stream itself: then only a stream
+    # that goes on, from step to step, is a clone.
+    goes_on = rows[f"rng_{stream}_before"].nunique() > 1
+    known = evidence.baseline.first is not None
+    same_batches = rows["digest_lo"].nunique() < len(rows)
+    enough = len(rows) >= MANY_ENOUGH or (len(rows) > 0 and same_batches)
+    return rows if enough and (known or goes_on) else rows.iloc[:0]
+
+
+def _finding(evidence: Evidence, drawn: dict[str, pd.DataFrame]) -> Finding:
+    streams = sorted(drawn)
+    most = max(drawn.values(), key=len)
+    workers = sorted({int(worker) for rows in drawn.values() for worker in rows["worker"]})
+    draws = int(sum(moved(evidence.made, stream).sum() for stream in streams))
+    repeats = int(sum(len(rows) for rows in drawn.values()))
+    known = evidence.epochs["seed_divergence"].dropna()
+    named = " and ".join(fixes.STREAM_NAMES[stream] for stream in streams)
+    return Finding(
+        CAUSE,
+        "error",
+        "worker",
+        f"{len(workers)} workers draw the same random numbers: {repeats} of {draws} draws began from a state of "
+        f"{named} that another worker had at the same step.",
+        {
+            "streams": streams,
+            "workers": workers[:64],
+            "draws": draws,
+            "draws_alike": repeats,
+            "lockstep": int(evidence.epochs["lockstep"].max()),
+            "seed_divergence": float(known.mean()) if len(known) else None,
+            "first_example": _example(most, max(drawn, key=lambda stream: len(drawn[stream]))),
+        },
+        fixes.seed_per_worker(evidence),
+    )
+
+
+def _example(rows: pd.DataFrame, stream: str) -> str:
+    first = rows.iloc[0]
+    same = rows[
+        (rows["epoch"] == first["epoch"])
+        & (rows["local_step"] == first["local_step"])
+        & (rows[f"rng_{stream}_before"] == first[f"rng_{stream}_before"])
+    ].iloc[:2]
+    step = int(first["local_step"])
+    who = " and ".join(f"worker {int(row['worker'])} step {step}" for _, row in same.iterrows())
+    what = " and ".join(short(int(value)) for value in same["digest_hi"])
+    return f"{who} began from the same state and emitted batches {what}"

@@ -1,0 +1,116 @@
+"""`shared-state-race`: threads change one state without a lock.
+
+It needs threads over one source. A generator says so itself ("generator already executing"). Otherwise a
+deterministic serial baseline is needed: batches that are in no baseline are torn, and batches that come
+twice, sooner than the baseline repeats any, were handed to two threads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from batchaudit.analysis.evidence import Evidence
+from batchaudit.diagnosis import fixes
+from batchaudit.diagnosis.finding import Finding
+from batchaudit.diagnosis.judgement import Judgement, found, not_observable, ruled_out, short
+
+CAUSE = "shared-state-race"
+_SAYS_SO = "already executing|NOT thread-safe"
+
+
+def judge(evidence: Evidence) -> Judgement:
+    """Says whether threads race for the source's state.
+
+    Args:
+        evidence: one run.
+
+    Returns:
+        The judgement.
+    """
+    raised = evidence.tables.raised
+    refused = raised[raised["text"].str.contains(_SAYS_SO, regex=True)]
+    if len(refused):
+        return found(_refused(evidence, refused))
+    made = evidence.made
+    if made["worker"].nunique() < 2:
+        return ruled_out("one worker at a time used the source")
+    if not evidence.shared_process:
+        return ruled_out("the workers are processes: they share no memory")
+    if bool((made["framework_worker"] >= 0).all()):
+        return ruled_out("each copy has a source of its own")
+    if evidence.baseline.deterministic is not True:
+        return not_observable(
+            "the serial baseline is not deterministic: what a race tears cannot be told from what is drawn"
+        )
+    foreign = _foreign(evidence, made)
+    twice = _twice(evidence, made) if evidence.kind != "indexed" else made.iloc[:0]
+    if len(foreign) or len(twice):
+        return found(_torn(evidence, foreign, twice))
+    return ruled_out("the threads made just the batches of the serial baseline")
+
+
+def _foreign(evidence: Evidence, made: pd.DataFrame) -> pd.DataFrame:
+    """Batches that the serial baseline does not have."""
+    known = evidence.baseline.sequence()
+    # Queues are filled ahead: what lies beyond the baseline's end may be right.
+    reach = len(known) - made["worker"].nunique()
+    within = made if evidence.kind == "indexed" else made.iloc[: max(reach, 0)]
+    return within[~np.isin(within["digest_lo"].to_numpy(np.uint64), known)]
+
+
+def _twice(evidence: Evidence, made: pd.DataFrame) -> pd.DataFrame:
+    """Batches that came again sooner than the baseline repeats any."""
+    period = _distances(evidence.baseline.sequence())
+    shortest = period.min() if len(period) else np.inf
+    if shortest <= 2 * made["worker"].nunique():
+        return made.iloc[:0]
+    order = pd.Series(np.arange(len(made)), index=made.index)
+    distance = order.groupby(made["digest_lo"].to_numpy()).diff()
+    return made[(distance < shortest / 2).to_numpy()]
+
+
+def _distances(sequence: np.ndarray) -> np.ndarray:
+    positions = pd.Series(np.arange(len(sequence)))
+    return positions.groupby(sequence).diff().dropna().to_numpy()
+
+
+def _refused(evidence: Evidence, refused: pd.DataFrame) -> Finding:
+    threads = refused["thread"].nunique()
+    delivered = len(evidence.tables.delivered)
+    return Finding(
+        CAUSE,
+        "error",
+        "worker",
+        f"{threads} thread{'s' if threads > 1 else ''} entered the generator while another was in it, and "
+        f"ended; {delivered} batches were delivered.",
+        {
+            "threads_refused": int(threads),
+            "refusals": len(refused),
+            "first_example": str(refused["text"].iloc[0]).splitlines()[0],
+            "delivered": delivered,
+        },
+        fixes.synchronise(evidence),
+    )
+
+
+def _torn(evidence: Evidence, foreign: pd.DataFrame, twice: pd.DataFrame) -> Finding:
+    example = (twice if len(twice) else foreign).iloc[0]
+    what = "was made twice" if len(twice) else "is in no serial pass"
+    return Finding(
+        CAUSE,
+        "error",
+        "worker",
+        f"{len(twice)} batches were handed to two threads and {len(foreign)} are in no serial pass: the threads "
+        "change one state without a lock.",
+        {
+            "made_twice": len(twice),
+            "in_no_baseline": len(foreign),
+            "produced": len(evidence.made),
+            "first_example": (
+                f"batch {short(int(example['digest_hi']))} of worker {int(example['worker'])} at its step "
+                f"{int(example['local_step'])} {what}"
+            ),
+        },
+        fixes.synchronise(evidence),
+    )

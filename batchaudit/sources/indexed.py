@@ -1,0 +1,106 @@
+"""Sources of which batch i can be asked for: Keras' `PyDataset`, tf_keras' `Sequence`, image iterators, lists.
+
+The frameworks read `__getitem__`, the length and the epoch hooks; all of these stay the user's, with a
+look around the first and a note of the calls of the last.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from batchaudit.capture.recorder import Recorder
+from batchaudit.sources.kinds import Kind
+from batchaudit.sources.subclass import Override, twin
+
+_NOT_SOURCES = (str, bytes, bytearray, dict)
+
+
+def kind(source: object) -> Kind | None:
+    """INDEXED for an object with `__getitem__` and a number of batches; None otherwise."""
+    if isinstance(source, _NOT_SOURCES) or not hasattr(source, "__getitem__"):
+        return None
+    return Kind.INDEXED if hasattr(source, "__len__") or hasattr(type(source), "num_batches") else None
+
+
+def watch(source: Any, recorder: Recorder) -> Any:
+    """A watched twin of an indexed source; a list or tuple of batches becomes a `WatchedList`.
+
+    Args:
+        source: the user's object.
+        recorder: notes each batch with the index that was asked for.
+
+    Returns:
+        The twin.
+    """
+    if hasattr(source, "__dict__"):
+        return twin(source, recorder, _OVERRIDES, watch)
+    return WatchedList(source, recorder)
+
+
+def batch_count(source: Any) -> int | None:
+    """How many batches an indexed source has.
+
+    Args:
+        source: an indexed source.
+
+    Returns:
+        The number of batches of an epoch; None for an endless one.
+    """
+    # Keras 3 believes `num_batches` before `__len__`.
+    if hasattr(type(source), "num_batches"):
+        count = source.num_batches
+        return None if count is None else int(count)
+    return len(source)
+
+
+def _getitem(recorder: Recorder, original: Any, index: Any) -> Any:
+    number = int(index) if isinstance(index, (int, np.integer)) else -1
+    return recorder.produce(original, index, index=number)
+
+
+def _next(recorder: Recorder, original: Any, *args: Any, **kwargs: Any) -> Any:
+    return recorder.produce(original, *args, **kwargs)
+
+
+def _hook(name: str) -> Override:
+    def note(recorder: Recorder, original: Any, *args: Any, **kwargs: Any) -> Any:
+        recorder.hook(name)
+        return original(*args, **kwargs)
+
+    return note
+
+
+def _image_batch(recorder: Recorder, original: Any, index_array: Any) -> Any:
+    # Keras' image iterators make every batch here, whichever way it was asked for, from the indices of
+    # its samples in the folder or array.
+    recorder.note_ids(index_array)
+    return original(index_array)
+
+
+_OVERRIDES: dict[str, Override] = {
+    "__getitem__": _getitem,
+    "__next__": _next,
+    "next": _next,
+    "on_epoch_begin": _hook("on_epoch_begin"),
+    "on_epoch_end": _hook("on_epoch_end"),
+    "_get_batches_of_transformed_samples": _image_batch,
+}
+
+
+class WatchedList:
+    """Watches a sequence whose class takes no subclass with state, such as a list of batches."""
+
+    def __init__(self, source: Any, recorder: Recorder) -> None:
+        self._source = source
+        self._recorder = recorder.bind(source)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Any:
+        return _getitem(self._recorder, self._source.__getitem__, index)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._source, self._recorder)

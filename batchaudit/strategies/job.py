@@ -1,0 +1,105 @@
+"""What every strategy is given: where sources come from, how many epochs to drive, whom to hand batches to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+from batchaudit.capture.recorder import Recorder
+from batchaudit.errors import BatchauditError, UsageError
+
+Stream = Generator[tuple[int, Any], None, None]
+"""Yields (ticket of the produced batch or 0, batch)."""
+
+MOST_BATCHES = 10_000
+"""Where no epoch length is given, a pass of more batches is taken for an endless one."""
+
+
+class Skip(BatchauditError):
+    """A strategy cannot run this source; the message is the reason."""
+
+
+@dataclass
+class Job:
+    """One source to be driven by one strategy.
+
+    Attributes:
+        make: gives a watched source: a new one at each call where `renewable`, else always the same.
+        recorder: notes what is produced and delivered.
+        epochs: how many epochs to drive.
+        steps_per_epoch: batches of an epoch; None for the source's own length.
+        timeout: seconds without a batch after which the workers are given up.
+        renewable: whether an exhausted source can be made anew.
+        on_batch: told the epoch and step of each delivered batch.
+    """
+
+    make: Callable[[], Any]
+    recorder: Recorder
+    epochs: int
+    steps_per_epoch: int | None = None
+    timeout: float = 120.0
+    renewable: bool = False
+    on_batch: Callable[[int, int], None] = lambda epoch, step: None
+
+    def deliver(self, batch: object, epoch: int, step: int, ticket: int = 0) -> None:
+        """Hands one batch to the consumer: the audit itself."""
+        self.recorder.deliver(batch, epoch=epoch, step=step, ticket=ticket)
+        self.on_batch(epoch, step)
+
+    def consume(self, open_stream: Callable[[], Stream]) -> None:
+        """Drives all epochs over a stream that goes on across them and is opened anew when it has ended.
+
+        Args:
+            open_stream: opens one; called again when a pass is over.
+
+        Raises:
+            UsageError: the first pass yields nothing, or does not end and no `steps_per_epoch` is given.
+        """
+        stream: Stream | None = None
+        try:
+            for epoch in range(self.epochs):
+                stream = stream or open_stream()
+                step = self._epoch(stream, epoch)
+                if step == 0 and epoch > 0:  # the pass ended with the last epoch
+                    stream.close()
+                    stream = open_stream()
+                    step = self._epoch(stream, epoch)
+                if step == 0:
+                    if epoch == 0:
+                        raise UsageError("the source yields no batch at all.")
+                    return
+                if step != self.steps_per_epoch:
+                    stream.close()
+                    stream = None
+        finally:
+            if stream is not None:
+                stream.close()
+
+    def _epoch(self, stream: Stream, epoch: int) -> int:
+        step = 0
+        while step != self.steps_per_epoch:
+            try:
+                ticket, batch = next(stream)
+            except StopIteration:
+                break
+            self.deliver(batch, epoch, step, ticket)
+            del batch
+            step += 1
+            self.check_length(step)
+        return step
+
+    def check_length(self, step: int) -> None:
+        """Refuses to follow a pass without an end.
+
+        Args:
+            step: batches delivered in this epoch.
+
+        Raises:
+            UsageError: it is longer than `MOST_BATCHES` and `steps_per_epoch` is not given.
+        """
+        if self.steps_per_epoch is None and step >= MOST_BATCHES:
+            raise UsageError(
+                f"the source was still yielding after {MOST_BATCHES:,} batches: give an endless or very long "
+                "source the length of its epoch (steps_per_epoch=, or --steps-per-epoch on the command line)."
+            )

@@ -1,0 +1,198 @@
+"""tf_keras' own machinery: `DataHandler`, `GeneratorEnqueuer`, `OrderedEnqueuer`. Requires tf_keras.
+
+It drives what `Model.fit(source, workers=N, use_multiprocessing=...)` drives, without a model.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import weakref
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+import tensorflow as tf
+from tf_keras.src.engine import data_adapter
+from tf_keras.src.utils import data_utils
+
+from batchaudit.errors import UsageError, WorkerError
+from batchaudit.sources import kind_of
+from batchaudit.sources.kinds import Kind
+from batchaudit.strategies import transit as transits
+from batchaudit.strategies.job import Job, Skip
+from batchaudit.strategies.pool_guard import Guard, guarded
+from batchaudit.strategies.processes import check_pickles
+from batchaudit.strategies.spec import Strategy
+from batchaudit.strategies.start import start_method
+from batchaudit.strategies.transit import Parcel, Transit, parcel, replaced
+
+
+def drive(job: Job, strategy: Strategy) -> None:
+    """Drives a generator, an iterator or a `Sequence` as tf_keras' `fit` does.
+
+    Args:
+        job: what to drive.
+        strategy: `tf_keras-threads:N` or `tf_keras-processes:N`.
+
+    Raises:
+        Skip: tf_keras does not take the source, or its workers cannot be given it.
+        WorkerError: a worker raised or died, or no batch came for `job.timeout` seconds.
+    """
+    with start_method(strategy.start) as method:
+        source = _accepted(job, strategy, method)
+        if kind_of(source) is Kind.ITERATOR and job.steps_per_epoch is None:
+            # tf_keras cannot start an iterator over: each pass is a `fit` of its own on a new one.
+            for epoch in range(job.epochs):
+                if epoch and not job.renewable:
+                    return
+                _fit(job, strategy, source if epoch == 0 else job.make(), range(epoch, epoch + 1))
+        else:
+            _fit(job, strategy, source, range(job.epochs))
+
+
+def _accepted(job: Job, strategy: Strategy, method: str) -> Any:
+    source = job.make()
+    kind = kind_of(source)
+    if kind is Kind.DATASET:
+        raise Skip("tf_keras uses no workers for a tf.data.Dataset: audit it with as-is or serial")
+    if kind is Kind.INDEXED and not isinstance(source, data_utils.Sequence):
+        raise Skip(f"tf_keras takes no {type(source).__name__}: it wants a tf_keras Sequence, or a generator")
+    if kind is Kind.ITERABLE:
+        raise Skip(f"tf_keras takes no {type(source).__name__}: give it a generator or an iterator")
+    if strategy.family.endswith("processes") and method != "fork":
+        check_pickles(source, method)
+    return source
+
+
+def _fit(job: Job, strategy: Strategy, source: Any, epochs: range) -> None:
+    transit = Transit(job.recorder)
+    with ExitStack() as stack:
+        enqueuers = stack.enter_context(_followed(transit))
+        guard = stack.enter_context(
+            guarded(lambda: list(data_utils._DATA_POOLS), job.timeout, lambda: _give_up(enqueuers, guard))
+        )
+        stack.callback(_stop, enqueuers)
+        try:
+            _epochs(job, _handler(job, strategy, source, epochs, transit), epochs, transit, guard)
+        except tf.errors.OpError as error:
+            raise WorkerError(guard.reason or transit.failure or str(error)) from None
+        except WorkerError as error:
+            raise WorkerError(guard.reason or str(error)) from None
+
+
+def _handler(job: Job, strategy: Strategy, source: Any, epochs: range, transit: Transit) -> Any:
+    with job.recorder.probing():  # it makes one batch to learn the shapes
+        try:
+            handler = data_adapter.DataHandler(
+                source,
+                epochs=len(epochs),
+                steps_per_epoch=job.steps_per_epoch,
+                shuffle=strategy.shuffle,
+                workers=strategy.workers,
+                use_multiprocessing=strategy.family.endswith("processes"),
+                max_queue_size=strategy.queue,
+            )
+        except StopIteration:
+            raise UsageError("the source yields no batch at all.") from None
+        transit.peeked = [ticket for ticket in [job.recorder.take_ticket()] if ticket]
+    return handler
+
+
+def _epochs(job: Job, handler: Any, epochs: range, transit: Transit, guard: Guard) -> None:
+    for number, batches in handler.enumerate_epochs():
+        with handler.catch_stop_iteration():
+            for step in handler.steps():
+                batch = next(batches)
+                guard.progress()
+                job.deliver(batch, epochs[number], step, transit.take())
+                job.check_length(step)
+
+
+# -- following the batches through tf_keras' pool -------------------------------------------------
+
+
+def produce_next(uid: int) -> Parcel:
+    """Stands in for `data_utils.next_sample` in the workers: the same, with the ticket."""
+    source = data_utils._SHARED_SEQUENCES[uid]
+    try:
+        batch = next(source)
+    except ValueError as error:  # "generator already executing" comes from outside the watched frame
+        recorder = transits.find_recorder(source)
+        if recorder is not None:
+            recorder.raised(error)
+        raise
+    return parcel(source, batch)
+
+
+def produce_index(uid: int, index: int) -> Parcel:
+    """Stands in for `data_utils.get_index` in the workers: the same, with the ticket."""
+    source = data_utils._SHARED_SEQUENCES[uid]
+    return parcel(source, source[index])
+
+
+@contextmanager
+def _followed(transit: Transit) -> Iterator[weakref.WeakSet[Any]]:
+    enqueuers: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def unpacking(original: Any) -> Any:
+        def get(self: Any) -> Any:
+            enqueuers.add(self)
+            return transit.unpack(original(self))
+
+        return get
+
+    def following(original: Any) -> Any:
+        def handle(self: Any, x: Any, workers: int, use_multiprocessing: bool, max_queue_size: int) -> Any:
+            generator_fn = original(self, x, workers, use_multiprocessing, max_queue_size)
+            if workers > 1 or use_multiprocessing:
+                return generator_fn
+            return lambda: transit.follow(generator_fn())
+
+        return handle
+
+    adapters = (data_adapter.GeneratorDataAdapter, data_adapter.KerasSequenceAdapter)
+    with ExitStack() as stack:
+        stack.enter_context(transits.current(transit.recorder))
+        # A new queue and counter: those of another start method cannot be sent to the workers.
+        stack.enter_context(
+            replaced(
+                data_utils,
+                next_sample=produce_next,
+                get_index=produce_index,
+                _WORKER_ID_QUEUE=None,
+                _SEQUENCE_COUNTER=None,
+            )
+        )
+        for enqueuer in (data_utils.GeneratorEnqueuer, data_utils.OrderedEnqueuer):
+            stack.enter_context(replaced(enqueuer, get=unpacking(enqueuer.get)))
+        for adapter in adapters:
+            original = adapter._handle_multiprocessing
+            stack.enter_context(replaced(adapter, _handle_multiprocessing=following(original)))
+        yield enqueuers
+
+
+class _Lost:
+    """Stands in the queue for the result of a worker that is no more."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def get(self) -> Any:
+        raise WorkerError(self._reason)
+
+
+def _give_up(enqueuers: weakref.WeakSet[Any], guard: Guard) -> None:
+    for enqueuer in list(enqueuers):
+        with suppress(Exception):
+            enqueuer.queue.put_nowait(_Lost(guard.reason or "given up"))
+
+
+def _stop(enqueuers: weakref.WeakSet[Any]) -> None:
+    for enqueuer in list(enqueuers):
+        if enqueuer.is_running():
+            enqueuer.stop(timeout=5)
+    for pool in list(data_utils._DATA_POOLS):
+        pool.terminate()
+    for process in multiprocessing.active_children():
+        if process.name.startswith("Keras_worker"):
+            process.join(1.0)

@@ -1,0 +1,153 @@
+"""Follows batches through a framework's queue: which produced batch is the one that comes out?
+
+A framework's pool calls a module-level function in the worker and hands its result to the consumer in
+order. For the time of an audit that function is replaced by one that sends the ticket along with the
+batch; where the framework takes the batch out of its queue, the ticket is put into a line of its own,
+from which the consumer takes one a batch. The framework's own code does everything in between.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from batchaudit.capture.recorder import Recorder
+from batchaudit.sources.subclass import is_twin, recorder_of
+
+
+class Parcel(NamedTuple):
+    """A batch on its way from a worker, with the ticket of its record."""
+
+    ticket: int
+    batch: Any
+
+
+class Transit:
+    """The line of tickets between a framework's queue and the consumer, and the first failure on the way."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.peeked: list[int] = []
+        """Tickets of what the framework looked at before it began, in order."""
+        self.failure: str | None = None
+        """The worker's own traceback, where one raised."""
+        self._tickets: deque[int] = deque()
+
+    def take(self) -> int:
+        """The ticket of the next batch that the consumer gets; 0 where it is not known."""
+        return self._tickets.popleft() if self._tickets else 0
+
+    def unpack(self, items: Iterable[Any]) -> Iterator[Any]:
+        """What a framework takes out of its queue, without the tickets.
+
+        Args:
+            items: parcels.
+
+        Yields:
+            The batches.
+        """
+        for item in self._watched(items):
+            ticket, batch = item if isinstance(item, Parcel) else (0, item)
+            del item
+            self._tickets.append(ticket)
+            yield batch
+            del batch
+
+    def follow(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """Batches that the framework makes in the thread that iterates here, peeks replayed among them.
+
+        Args:
+            batches: what the framework iterates over.
+
+        Yields:
+            The same batches.
+        """
+        peeked = iter(list(self.peeked))
+        self.recorder.take_ticket()
+        for batch in self._watched(self._as_one_worker(batches)):
+            self._tickets.append(self.recorder.take_ticket() or next(peeked, 0))
+            yield batch
+            del batch
+
+    def _as_one_worker(self, batches: Iterable[Any]) -> Iterator[Any]:
+        # TensorFlow may run each step of a generator in another of its threads.
+        iterator = iter(batches)
+        while True:
+            with self.recorder.as_worker(0):
+                try:
+                    batch = next(iterator)
+                except StopIteration:
+                    return
+            yield batch
+            del batch
+
+    def _watched(self, items: Iterable[Any]) -> Iterator[Any]:
+        try:
+            yield from items
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self.failure = self.failure or "".join(traceback.format_exception(error)).rstrip()
+            self.recorder.raised(error)
+            raise
+
+
+def parcel(source: Any, batch: Any) -> Parcel:
+    """Packs what a worker has just got from the source.
+
+    Args:
+        source: a watched source, or an iterator around one.
+        batch: what it gave.
+
+    Returns:
+        The parcel. Where the source was not asked (a peek that the worker inherited) the batch gets a
+        record of its own first.
+    """
+    recorder = find_recorder(source)
+    if recorder is None:
+        return Parcel(0, batch)
+    ticket = recorder.take_ticket()
+    if not ticket:
+        recorder.replayed(batch)
+        ticket = recorder.take_ticket()
+    return Parcel(ticket, batch)
+
+
+def find_recorder(source: Any) -> Recorder | None:
+    """The recorder of a watched source in this process; None where the source is not watched."""
+    return recorder_of(source) if is_twin(source) else _recorders.get("current")
+
+
+# An iterator that a framework has chained and forked cannot be asked for its recorder; the parent sets it.
+_recorders: dict[str, Recorder] = {}
+
+
+@contextmanager
+def current(recorder: Recorder) -> Iterator[None]:
+    """Makes `recorder` the one that forked workers and pool threads find, for the time of one audit."""
+    _recorders["current"] = recorder
+    try:
+        yield
+    finally:
+        _recorders.clear()
+
+
+@contextmanager
+def replaced(owner: Any, **values: Any) -> Iterator[None]:
+    """Sets attributes of a module or class for the time of one audit.
+
+    Args:
+        owner: a module or class of the framework.
+        **values: name=value.
+    """
+    before = {name: getattr(owner, name) for name in values}
+    for name, value in values.items():
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(owner, name, value)
