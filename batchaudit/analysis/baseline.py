@@ -94,8 +94,10 @@ class Baseline:
         here = _values(self.first, column, epoch)
         if not here or (not by_id and not self.fixed_samples):
             return float("nan")
-        has = _values(self.first, column, None)
-        return min(1.0, len(set(rows[column]) & has) / len(here))
+        seen, has = set(rows[column]), _values(self.first, column, None)
+        known = seen & has
+        # Where most samples are in no serial pass, their content depends on the worker: no share is known.
+        return min(1.0, len(known) / len(here)) if len(known) > len(seen) / 2 else float("nan")
 
 
 def _epoch(tables: Tables | None, epoch: int) -> pd.DataFrame | None:

@@ -114,7 +114,8 @@ class Recorder:
             after = self._streams.read_again()
         finally:
             local.looking = False
-        self._note_produced(batch, index, began, ended, before, after, Flag.PROBE if self._shared.probing else 0)
+        flags = (Flag.PROBE if self._shared.probing else 0) | (Flag.RNG_UNREAD if self._streams.unread else 0)
+        self._note_produced(batch, index, began, ended, before, after, flags)
         return batch
 
     def replayed(self, batch: object) -> None:

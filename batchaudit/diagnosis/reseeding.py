@@ -30,3 +30,13 @@ def reseeding_streams(evidence: Evidence) -> list[str]:
         if bool((befores > 1).any()):
             found.append(stream)
     return found
+
+
+def draws_for_each_batch(evidence: Evidence, stream: str) -> bool:
+    """Whether most batches of the serial baseline draw from a stream; True where there is none to tell.
+
+    A stream that moves more rarely orders the samples, or was moved in passing: what it was drawn for shows
+    only in the batches.
+    """
+    first = evidence.baseline.first
+    return first is None or bool(moved(first.produced, stream).mean() >= 0.5)

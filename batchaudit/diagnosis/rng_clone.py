@@ -14,7 +14,7 @@ from batchaudit.analysis.seeds import alike, moved
 from batchaudit.diagnosis import fixes
 from batchaudit.diagnosis.finding import Finding
 from batchaudit.diagnosis.judgement import MANY_ENOUGH, Judgement, found, not_observable, ruled_out, short
-from batchaudit.diagnosis.reseeding import reseeding_streams
+from batchaudit.diagnosis.reseeding import draws_for_each_batch, reseeding_streams
 
 CAUSE = "rng-clone"
 
@@ -61,8 +61,9 @@ def _drawn_alike(evidence: Evidence, stream: str) -> pd.DataFrame:
     # that goes on, from step to step, is a clone.
     goes_on = rows[f"rng_{stream}_before"].nunique() > 1
     known = evidence.baseline.first is not None
-    same_batches = rows["digest_lo"].nunique() < len(rows)
-    enough = len(rows) >= MANY_ENOUGH or (len(rows) > 0 and same_batches)
+    groups = rows.groupby(["epoch", "local_step", f"rng_{stream}_before"])["digest_lo"]
+    same_batches = bool((groups.nunique() < groups.size()).any())
+    enough = same_batches or (len(rows) >= MANY_ENOUGH and draws_for_each_batch(evidence, stream))
     return rows if enough and (known or goes_on) else rows.iloc[:0]
 
 

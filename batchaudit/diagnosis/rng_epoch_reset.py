@@ -13,7 +13,7 @@ from batchaudit.analysis.seeds import moved, new_states
 from batchaudit.diagnosis import fixes
 from batchaudit.diagnosis.finding import Finding
 from batchaudit.diagnosis.judgement import MANY_ENOUGH, Judgement, found, not_observable, ruled_out
-from batchaudit.diagnosis.reseeding import reseeding_streams
+from batchaudit.diagnosis.reseeding import draws_for_each_batch, reseeding_streams
 
 CAUSE = "rng-epoch-reset"
 _MOST = 0.5  # of an epoch's draws must begin from a state that an earlier epoch had at that step
@@ -48,8 +48,10 @@ def judge(evidence: Evidence) -> Judgement:
             continue
         seen = True
         shares = [1 - new_states(made, made[made["epoch"] == epoch], int(epoch), stream) for epoch in epochs[1:]]
-        if np.nanmean(shares) >= _MOST:
-            repeated[stream] = [round(float(share), 3) for share in shares]
+        known = [share for share in shares if not np.isnan(share)]
+        visible = draws_for_each_batch(evidence, stream) or _batches_repeat(evidence)
+        if known and np.mean(known) >= _MOST and visible:
+            repeated[stream] = [round(float(share), 3) for share in known]
     if repeated:
         return found(_finding(evidence, repeated, len(epochs)))
     if not seen:
@@ -60,6 +62,14 @@ def judge(evidence: Evidence) -> Judgement:
             "give an endless source and steps_per_epoch"
         )
     return ruled_out("each epoch's draws began from states that no earlier epoch had at that step")
+
+
+def _batches_repeat(evidence: Evidence) -> bool:
+    """Whether the epochs after the first hold next to no batch that is new, as serial epochs would."""
+    sequence = evidence.baseline.sequence()
+    by_design = len(np.unique(sequence)) <= 0.5 * len(sequence)
+    later = evidence.epochs[evidence.epochs["epoch"] > 0]
+    return not by_design and bool((later["new_unique"] <= 0.1 * later["unique"]).all())
 
 
 def _finding(evidence: Evidence, repeated: dict[str, list[float]], epochs: int) -> Finding:

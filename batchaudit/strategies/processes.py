@@ -1,7 +1,8 @@
 """Worker processes as Keras' `fit_generator` runs them: replicas of an iterator, or indices dealt out.
 
 Every worker has a pipe of its own, so that a worker that dies is seen at once as the end of its pipe,
-and no lock that it held can stop the others. A semaphore bounds what is made ahead, as one queue would.
+and no lock that it held can stop the others. Semaphores bound what is made ahead, as one queue would;
+each worker has its part of the places, or the first to start would take them all.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ class _Workers:
         method = strategy.start or strategy.family
         context = multiprocessing.get_context(method)
         self._job = job
-        self.slots = context.BoundedSemaphore(strategy.queue)
+        places = max(1, strategy.queue // strategy.workers)
+        self.slots = [context.Semaphore(places) for _ in range(strategy.workers)]
         self.pipes: list[Connection] = []
         self.processes: list[Any] = []
         self.batches = [0] * strategy.workers
@@ -93,7 +95,7 @@ class _Workers:
             ours, theirs = context.Pipe(duplex=True)
             self.pipes.append(ours)
             inherited = list(self.pipes) if method == "fork" else []
-            args = (worker, payload, theirs, inherited, None if by_index else self.slots, strategy.seed)
+            args = (worker, payload, theirs, inherited, None if by_index else self.slots[worker], strategy.seed)
             process = context.Process(target=_work, args=args, daemon=True)  # type: ignore[attr-defined]
             process.start()
             theirs.close()  # or the end of the pipe would never be seen
@@ -124,9 +126,8 @@ class _Workers:
         """Ends all workers: first by closing their pipes, then by force."""
         for pipe in self.pipes:
             pipe.close()
-        for _ in self.processes:
-            with suppress(ValueError):
-                self.slots.release()
+        for slots in self.slots:
+            slots.release()
         for process in self.processes:
             process.join(2.0)
             if process.is_alive():
@@ -154,7 +155,7 @@ def _replicas(job: Job, strategy: Strategy, source: Any) -> Stream:
             if kind == _END:
                 turns.alive.remove(worker)
                 continue
-            workers.slots.release()
+            workers.slots[worker].release()
             yield rest[0], rest[1]
             del rest
     finally:

@@ -8,6 +8,7 @@ import traceback
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 from batchaudit.errors import WorkerError
@@ -50,11 +51,11 @@ def _by_index(job: Job, strategy: Strategy, source: Any, indices: Iterable[int])
 
     todo = iter(indices)
     with ThreadPoolExecutor(strategy.workers) as pool:
-        waiting = deque(pool.submit(make, i) for i, _ in zip(todo, range(strategy.queue), strict=False))
+        waiting = deque(pool.submit(make, i) for i in islice(todo, strategy.queue))
         try:
             while waiting:
                 yield waiting.popleft().result(job.timeout)
-                waiting.extend(pool.submit(make, i) for i, _ in zip(todo, range(1), strict=False))
+                waiting.extend(pool.submit(make, i) for i in islice(todo, 1))
         except TimeoutError:
             raise WorkerError(f"no batch came from the threads for {job.timeout:g} s") from None
         finally:

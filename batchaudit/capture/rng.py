@@ -1,0 +1,275 @@
+"""The state of the random streams that a batch could be drawn from, as one number a stream.
+
+Taken before and after each batch, the numbers tell which streams moved and, between workers, which are
+clones. Reading neither seeds nor draws nor imports: NumPy 2 loads ``numpy.random`` when it is first touched,
+and touching it in a parent would turn forked children that differ into clones. So every library is looked up
+in ``sys.modules``, and one that is not there reads 0.
+
+What cannot be seen: draws inside a ``tf.function`` or ``tf.data`` graph, the counters of TensorFlow's seeded
+kernels, generators in C++ libraries, and private generators beyond the bounds of the walk
+(`private_streams`).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from xxhash import xxh3_64_intdigest
+
+from batchaudit.capture.private_streams import MAX_LOOKED_AT, find_streams
+from batchaudit.capture.stream_state import Stream, watch
+
+#: The order of the figures that a `StreamReader` gives.
+STREAMS = ("numpy", "python", "torch", "tensorflow", "private")
+
+# A source that makes its generator anew is searched again early, as long as the early walks together have
+# looked at no more than so many objects, and so many more with each batch: some 10 µs a batch, whatever the
+# source.
+_EARLY_LOOKS = 5_000
+_EARLY_LOOKS_A_BATCH = 10
+
+
+class StreamUnreadableError(Exception):
+    """A stream exists but must not be read here and now; it never leaves this module."""
+
+
+# --- the global streams ------------------------------------------------------------------------------------
+
+
+class _GlobalStream:
+    """A stream that a library keeps in a known place; whoever sits there now is read."""
+
+    __slots__ = ("_stream", "find")
+
+    def __init__(self, find: Callable[[], Any]) -> None:
+        self.find = find
+        self._stream: Stream | None = None
+
+    def fingerprint(self) -> int:
+        """Its state as an unsigned 64-bit number, or 0 if there is none."""
+        owner = self.find()
+        if owner is None:
+            return 0
+        stream = self._stream
+        if stream is None or stream.owner is not owner:
+            stream = self._stream = watch(owner)
+        return stream.fingerprint()
+
+
+def _module_attribute(module: str, name: str) -> Callable[[], Any]:
+    modules = sys.modules
+    return lambda: getattr(modules.get(module), name, None)
+
+
+def _tensorflow_context() -> Any:
+    return getattr(sys.modules.get("tensorflow.python.eager.context"), "_context", None)
+
+
+def _tensorflow_op_seeds() -> Any:
+    """The ``random.Random`` that gives eager operations their seeds; unused until ``tf.random.set_seed``."""
+    context = _tensorflow_context()
+    return None if getattr(context, "_seed", None) is None else getattr(context, "_rng", None)
+
+
+_numpy = _GlobalStream(_module_attribute("numpy.random.mtrand", "_rand"))
+_python = _GlobalStream(_module_attribute("random", "_inst"))
+_torch_cpu = _GlobalStream(_module_attribute("torch", "default_generator"))
+_op_seeds = _GlobalStream(_tensorflow_op_seeds)
+_tensorflow_generator = _module_attribute("tensorflow.python.ops.stateful_random_ops", "global_generator")
+
+
+def _cuda_generators() -> tuple[Any, ...]:
+    """The default generators of the CUDA devices, if the program has initialised CUDA in this process."""
+    cuda = sys.modules.get("torch.cuda")
+    if cuda is None or not cuda.is_initialized():
+        return ()
+    return tuple(cuda.default_generators)
+
+
+def _torch() -> int:
+    value = _torch_cpu.fingerprint()
+    for generator in _cuda_generators() if value else ():
+        value = _mix(watch(generator).fingerprint(), value)
+    return value
+
+
+def _tensorflow() -> int:
+    value = _op_seeds.fingerprint()
+    generator = _tensorflow_generator()  # never tf.random.get_global_generator(), which makes one
+    if generator is None:
+        return value
+    if _forks.tensorflow_inherited:
+        raise StreamUnreadableError(
+            "TensorFlow came over a fork: an operation may wait for threads that are gone"
+        )
+    if not sys.modules["tensorflow.python.eager.context"].executing_eagerly():
+        raise StreamUnreadableError("reading the generator here would add the reading to the user's graph")
+    return _mix(xxh3_64_intdigest(generator.state.numpy().tobytes()), value)
+
+
+def _mix(value: int, seed: int) -> int:
+    return xxh3_64_intdigest(struct.pack("=Q", value), seed) or 1
+
+
+_GLOBAL_STREAMS = (
+    ("numpy", _numpy.fingerprint),
+    ("python", _python.fingerprint),
+    ("torch", _torch),
+    ("tensorflow", _tensorflow),
+)
+
+
+def _global_ids() -> frozenset[int]:
+    """The ids of the generators that are no source's own."""
+    numpy_global = _numpy.find()
+    owners = [numpy_global, getattr(numpy_global, "_bit_generator", None)]
+    owners += [stream.find() for stream in (_python, _torch_cpu, _op_seeds)]
+    return frozenset(map(id, (*owners, *_cuda_generators())))
+
+
+class _Forks:
+    """What this process knows of the forks it came from."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.tensorflow_inherited = False
+
+    def note(self) -> None:
+        """Runs in every forked child, before anything else of ours."""
+        self.count += 1
+        self.tensorflow_inherited |= "tensorflow.python.eager.context" in sys.modules
+
+
+_forks = _Forks()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forks.note)
+
+
+# --- the reader --------------------------------------------------------------------------------------------
+
+
+class _LastRead(threading.local):
+    """What a thread's last `StreamReader.read` used; two threads may share a reader."""
+
+    def __init__(self) -> None:
+        self.private: tuple[Stream, ...] | None = None
+        self.unread: tuple[str, ...] = ()
+
+
+class StreamReader:
+    """Reads the fingerprints of all random streams around the making of a batch.
+
+    Call `read` before the batch and `read_again` after it, in the same thread: both look at the same private
+    generators, so that one which is found late is not taken for one that moved.
+
+    Private generators are searched for before the first batch and after 1, 2, 4, 8 … batches, since a
+    generator function that has not begun holds nothing yet; also when one that was found has been dropped by
+    the source, as one is that is made anew each epoch. A forked child counts anew, as all its siblings do.
+
+    Safe to share between threads and across a fork. Pickles as its roots.
+
+    Args:
+        *roots: The user's source, and what else may hold generators of its own.
+    """
+
+    def __init__(self, *roots: object) -> None:
+        self._roots = roots
+        self._private: tuple[Stream, ...] = ()
+        self._walk_failed = False
+        self._batches = 0
+        self._early_looks = 0
+        self._fork = _forks.count
+        self._last = _LastRead()
+
+    def __reduce__(self) -> tuple[type[StreamReader], tuple[object, ...]]:
+        return type(self), self._roots
+
+    def __repr__(self) -> str:
+        return f"StreamReader(roots={len(self._roots)}, private={len(self._private)})"
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Names of streams that exist but could not be read since this thread's last `read`."""
+        return self._last.unread
+
+    def read(self) -> tuple[int, int, int, int, int]:
+        """The state of each of `STREAMS` before a batch, after a search for private generators if one is due.
+
+        Returns:
+            One unsigned 64-bit number a stream. Equal states give equal numbers in any process. 0: the
+            stream is not loaded, none was found, or it could not be read (then `unread` names it); never 0
+            otherwise.
+        """
+        if self._roots:
+            self._walk_if_due()
+        self._batches += 1
+        last = self._last
+        last.private = self._private
+        last.unread = ()
+        return self._fingerprints(self._private, last)
+
+    def read_again(self) -> tuple[int, int, int, int, int]:
+        """The same as `read` after the batch, of the streams that this thread's last `read` looked at."""
+        last = self._last
+        return self._fingerprints(self._private if last.private is None else last.private, last)
+
+    def _walk_if_due(self) -> None:
+        if self._fork != _forks.count:
+            self._fork = _forks.count
+            self._batches = self._early_looks = 0
+        batches = self._batches
+        if batches & (batches - 1) == 0:  # 0 and the powers of two
+            self._walk()
+        elif self._early_looks <= _EARLY_LOOKS + batches * _EARLY_LOOKS_A_BATCH:
+            for stream in self._private:
+                # Held by the stream and by this call's argument alone: the source has let go of it.
+                if sys.getrefcount(stream.owner) <= 2:
+                    self._early_looks += self._walk()
+                    break
+
+    def _walk(self) -> int:
+        """Search the roots; how many objects were looked at."""
+        known = {id(stream.owner): stream for stream in self._private}
+        try:
+            found = find_streams(self._roots, _global_ids())
+            self._private = tuple(known.get(id(owner)) or watch(owner) for owner in found.streams)
+            self._walk_failed = False
+        except Exception:  # whatever the user's objects are made of, training goes on
+            self._walk_failed = True
+            return MAX_LOOKED_AT
+        return found.looked_at
+
+    def _fingerprints(self, private: tuple[Stream, ...], last: _LastRead) -> tuple[int, int, int, int, int]:
+        values = []
+        for name, fingerprint in _GLOBAL_STREAMS:
+            try:
+                values.append(fingerprint())
+            except Exception:  # training goes on; the record says that this stream was not read
+                values.append(0)
+                _note_unread(last, name)
+        try:
+            values.append(_combined(private) if private else 0)
+        except Exception:
+            values.append(0)
+            _note_unread(last, "private")
+        if self._walk_failed:
+            _note_unread(last, "private")
+        return tuple(values)  # type: ignore[return-value]
+
+
+def _note_unread(last: _LastRead, name: str) -> None:
+    if name not in last.unread:
+        last.unread = (*last.unread, name)
+
+
+def _combined(streams: tuple[Stream, ...]) -> int:
+    """One number for several streams, whatever the order in which they were found."""
+    if len(streams) == 1:
+        return streams[0].fingerprint()
+    states = sorted([stream.fingerprint() for stream in streams])
+    return xxh3_64_intdigest(struct.pack(f"={len(states)}Q", *states)) or 1
