@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import tempfile
@@ -166,7 +167,7 @@ class _Target:
             raise UsageError("the source is None: give a source, or a callable that returns one.")
         if not callable(source):
             sources.kind_of(source)  # says what it is not
-        return _Target(source, name or getattr(source, "__name__", type(source).__name__), renewable=True)
+        return _Target(source, str(name or _name_of(source)), renewable=True)
 
     def new(self) -> Any:
         """A source; new at each call where the target is a callable.
@@ -313,6 +314,12 @@ def _try_key(key: Key, batch: Any) -> None:
         raise UsageError(
             f"key= returned {len(ids)} ids for a batch of {len(samples)} samples: one id a sample is needed."
         )
+
+
+def _name_of(source: Any) -> str:
+    if isinstance(source, functools.partial):
+        return _name_of(source.func)
+    return str(getattr(source, "__name__", type(source).__name__))
 
 
 def _own_workers(source: Any) -> int:

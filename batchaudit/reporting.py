@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -51,7 +51,7 @@ def build(folder: Path, attempt: int | None = None) -> Report:
         workers=builder.frame("workers"),
         batches=builder.frame("batches"),
         complete=log.health.complete,
-        notes=tuple(_notes(log.health, known, attempt, asked.get(attempt))),
+        notes=tuple(_notes(log.health, known, attempt, asked.get(attempt), events)),
         ranks=tuple(sorted({int(rank) for rank in events["rank"].unique()})) or (0,),
         missing_ranks=_missing(log, events),
         attempts=tuple(known),
@@ -61,7 +61,9 @@ def build(folder: Path, attempt: int | None = None) -> Report:
 class _Builder:
     """Gathers the frames of all runs while it makes them."""
 
-    def __init__(self, run: str, log: Log, groups: dict[tuple[str, str], pd.DataFrame], asked: Manifest | None):
+    def __init__(
+        self, run: str, log: Log, groups: dict[tuple[str, str], pd.DataFrame], asked: Manifest | None
+    ):
         self._run = run
         self._samples = log.samples
         self._groups = groups
@@ -82,19 +84,23 @@ class _Builder:
         if group is None or entry.skipped:
             return made
         table = self._tables(group)
-        if table.delivered.empty:
-            findings, verdicts = _of_raised(self, made, table)
-            return _with(made, findings, verdicts)
+        if table.delivered.empty and table.raised.empty:
+            return made
         evidence = self._evidence(made, table)
         self._keep(made, "epochs", evidence.epochs)
         self._keep(made, "workers", evidence.shares)
         self._keep(made, "batches", uniqueness.batches(table))
-        return _with(made, *diagnose(evidence))
+        findings, verdicts = diagnose(evidence)
+        return replace(made, findings=findings, verdicts=verdicts)
 
     def frame(self, name: str) -> pd.DataFrame:
         """All runs' rows of one frame."""
         frames = self._frames[name]
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["run", "source", "strategy"])
+        return (
+            pd.concat(frames, ignore_index=True)
+            if frames
+            else pd.DataFrame(columns=["run", "source", "strategy"])
+        )
 
     def _keep(self, run: Run, name: str, frame: pd.DataFrame) -> None:
         named = {"run": run.run, "source": run.source, "strategy": run.strategy}
@@ -131,30 +137,9 @@ class _Builder:
             seeds.moved_streams(table),
             seeds.share_a_process(table),
             baseline,
+            run.workers_configured,
+            run.error is not None,
         )
-
-
-def _of_raised(builder: _Builder, run: Run, table: Tables) -> Any:
-    """A run whose workers all raised before anything was delivered may still have one plain cause."""
-    raised = table.raised
-    if raised.empty:
-        return (), ()
-    evidence = Evidence(
-        run.source, run.strategy, "iterator", False, table, pd.DataFrame(columns=["epoch"]), pd.DataFrame(), [],
-        False, Baseline(),
-    )  # fmt: skip
-    from batchaudit.diagnosis import shared_state_race
-    from batchaudit.diagnosis.finding import Verdict
-
-    judged = shared_state_race.judge(evidence)
-    verdict = Verdict(shared_state_race.CAUSE, judged.verdict, judged.reason)
-    return ((judged.finding,) if judged.finding else ()), ((verdict,) if judged.finding else ())
-
-
-def _with(run: Run, findings: Any, verdicts: Any) -> Run:
-    from dataclasses import replace
-
-    return replace(run, findings=tuple(findings), verdicts=tuple(verdicts))
 
 
 def _error(entry: Asked) -> str | None:
@@ -168,17 +153,29 @@ def _missing(log: Log, events: pd.DataFrame) -> tuple[int, ...]:
     return tuple(sorted(set(range(world)) - {int(rank) for rank in events["rank"].unique()}))
 
 
-def _notes(health: Health, attempts: list[int], attempt: int, asked: Manifest | None) -> list[str]:
+def _notes(
+    health: Health, attempts: list[int], attempt: int, asked: Manifest | None, events: pd.DataFrame
+) -> list[str]:
     notes = []
+    if not (events["stage"] == "delivered").any():
+        notes.append("no consumer was watched: the figures count what was produced, not what was delivered.")
     if not health.complete:
         lost = f"{health.bytes_dropped:,} bytes dropped, {health.gaps:,} events missing"
         more = [*health.failures, *(f"{name}: unreadable" for name in health.files_unreadable)]
         notes.append("INCOMPLETE LOG: " + "; ".join([lost, *more]) + ". What is missing may hold duplicates.")
+    texts = events[events["stage"] == "produced"].groupby("source", observed=True)["text"].unique()
+    for source, said in texts.items():
+        unhashable = sorted({text for text in said if text})
+        if unhashable:
+            notes.append(
+                f"{source} yields what cannot be hashed by value ({unhashable[0]}): how many of its batches "
+                "are different is not known."
+            )
     if len(attempts) > 1:
         notes.append(f"attempt {attempt} is shown; the folder holds {len(attempts)}: {attempts}.")
     if asked and asked.kind == "iterator" and not asked.renewable:
         notes.append(
-            "the source was one iterator, which has one pass: there is no serial baseline. Give a callable that "
-            "makes it for the full diagnosis."
+            "the source was one iterator, which has one pass: there is no serial baseline. Give a callable "
+            "that makes it for the full diagnosis."
         )
     return notes

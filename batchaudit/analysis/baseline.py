@@ -55,7 +55,8 @@ class Baseline:
         """
         if self.first is None:
             return np.empty(0, np.uint64)
-        return self.first.delivered["digest_lo"].to_numpy(np.uint64)
+        digests: np.ndarray = self.first.delivered["digest_lo"].to_numpy(np.uint64)
+        return digests
 
     def expected(self, epoch: int) -> dict[str, Any]:
         """How many batches and samples of an epoch differ when no worker is used; NaN where not known."""
@@ -67,6 +68,10 @@ class Baseline:
             "expected_unique": len(set(zip(delivered["digest_hi"], delivered["digest_lo"], strict=True))),
             "expected_unique_samples": rows["digest"].nunique() if len(rows) else np.nan,
         }
+
+    def samples(self) -> set[Any]:
+        """The digests of all samples of the first pass."""
+        return _values(self.first, "digest", None)
 
     def size(self, column: str) -> int:
         """How many different samples the source has in an epoch.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from batchaudit.analysis.baseline import Baseline
-from batchaudit.analysis.tables import Tables
+from batchaudit.analysis.tables import UNHASHABLE, Tables
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Evidence:
         streams: the random streams that moved.
         shared_process: whether several workers are threads of one process.
         baseline: what serial passes gave.
+        workers_configured: how many workers the strategy was to have; 0 for none.
+        ended_early: whether the run was cut short, so that what was not seen might have come later.
     """
 
     source: str
@@ -37,11 +39,18 @@ class Evidence:
     streams: list[str]
     shared_process: bool
     baseline: Baseline
+    workers_configured: int = 0
+    ended_early: bool = False
 
     @property
     def family(self) -> str:
         """The strategy without its number of workers and options."""
         return self.strategy.split(",")[0].split(":")[0]
+
+    @property
+    def hashed(self) -> bool:
+        """Whether every batch could be hashed whole; what could not may be equal or not."""
+        return not bool((self.tables.produced["flags"] & UNHASHABLE).any())
 
     @property
     def made(self) -> pd.DataFrame:

@@ -57,6 +57,8 @@ def tables(events: pd.DataFrame, samples: pd.DataFrame) -> Tables:
     stage = events["stage"].astype(str)
     produced = _produced(events[stage == "produced"].copy())
     delivered = events[stage == "delivered"].sort_values(["epoch", "step"], kind="stable").copy()
+    if delivered.empty:
+        delivered = _as_delivered(produced)
     made = pd.Series(produced.index.to_numpy(), index=produced["ticket"].to_numpy())
     made = made[~made.index.duplicated()]
     delivered["made"] = made.reindex(delivered["ticket"]).fillna(-1).astype(np.int64).to_numpy()
@@ -92,13 +94,22 @@ def _produced(events: pd.DataFrame) -> pd.DataFrame:
     return events
 
 
+def _as_delivered(produced: pd.DataFrame) -> pd.DataFrame:
+    """Where no consumer was watched, what was produced stands for what was delivered, peeks aside."""
+    delivered = produced[~produced["probe"]].copy()
+    delivered["step"] = delivered.groupby("epoch").cumcount()
+    return delivered.drop(columns=["local_step"])
+
+
 def _with_ids(samples: pd.DataFrame, delivered: pd.DataFrame) -> pd.DataFrame:
     known = delivered[delivered["made"] >= 0]
     ids = samples.dropna(subset=["id"])
     if ids.empty or known.empty:
         return samples
     pairs = pd.DataFrame({"event": known.index, "made": known["made"].to_numpy()})
-    theirs = pairs.merge(ids[["event", "position", "id"]], left_on="made", right_on="event", suffixes=("", "_"))
+    theirs = pairs.merge(
+        ids[["event", "position", "id"]], left_on="made", right_on="event", suffixes=("", "_")
+    )
     joined = samples.merge(
         theirs[["event", "position", "id"]], on=["event", "position"], how="left", suffixes=("", "_made")
     )

@@ -10,6 +10,12 @@ import pandas as pd
 from batchaudit.analysis.baseline import Baseline
 from batchaudit.analysis.tables import UNHASHABLE, Tables
 
+COLUMNS = [
+    "epoch", "produced", "probes", "delivered", "unique", "effective_ratio", "new_unique", "copies",
+    "samples", "unique_samples", "sample_copies", "sample_coverage", "expected_unique",
+    "expected_unique_samples",
+]  # fmt: skip
+
 
 def epochs(tables: Tables, baseline: Baseline) -> pd.DataFrame:
     """The figures of each epoch.
@@ -34,7 +40,7 @@ def epochs(tables: Tables, baseline: Baseline) -> pd.DataFrame:
         row |= _samples(tables, delivered, baseline, int(epoch))
         row |= baseline.expected(int(epoch))
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _produced(tables: Tables, epoch: Any, last: Any) -> dict[str, Any]:

@@ -121,6 +121,7 @@ class Recorder:
     def replayed(self, batch: object) -> None:
         """Notes a batch that a worker emitted without asking the source: one it inherited or kept."""
         now = time.monotonic_ns()
+        self._shared.local.ids = None
         self._note_produced(batch, -1, now, now, _NO_STREAMS, _NO_STREAMS, Flag.REPLAYED)
 
     def note_ids(self, ids: np.ndarray) -> None:
@@ -207,8 +208,8 @@ class Recorder:
         """Notes an exception that came out of the source."""
         now = time.monotonic_ns()
         self._append(
-            Event(stage=Stage.RAISED, thread=threading.get_native_id(), epoch=self._shared.epoch, began_ns=now,
-                  ended_ns=now, text=f"{type(error).__name__}: {error}"[:2000])
+            Event(stage=Stage.RAISED, thread=threading.get_native_id(), epoch=self._shared.epoch,
+                  began_ns=now, ended_ns=now, text=f"{type(error).__name__}: {error}"[:2000])
         )  # fmt: skip
 
     # -- inside -----------------------------------------------------------------------------------
@@ -224,17 +225,19 @@ class Recorder:
         flags: int,
     ) -> None:
         seen, more = _look(batch)
-        self._shared.local.ticket = self._append(
+        shared = self._shared
+        shared.local.ticket = self._append(
             Event(
-                stage=Stage.PRODUCED, flags=flags | more, thread=threading.get_native_id(), epoch=self._shared.epoch,
-                index=index, digest_hi=seen.digest_hi, digest_lo=seen.digest_lo, nbytes=seen.nbytes,
-                began_ns=began, ended_ns=ended, streams_before=before, streams_after=after,
+                stage=Stage.PRODUCED, flags=flags | more, thread=threading.get_native_id(),
+                epoch=shared.epoch, index=index, digest_hi=seen.digest_hi, digest_lo=seen.digest_lo,
+                nbytes=seen.nbytes, began_ns=began, ended_ns=ended, streams_before=before, streams_after=after,
                 samples=seen.samples, ids=self._ids(batch, seen),
-                framework_worker=getattr(self._shared.local, "framework_worker", -1),
+                framework_worker=getattr(shared.local, "framework_worker", -1),
+                text="; ".join(seen.unhashable)[:2000],
             )
         )  # fmt: skip
-        if self._shared.in_order is not None:
-            self._shared.in_order.append(self._shared.local.ticket)
+        if shared.in_order is not None:
+            shared.in_order.append(shared.local.ticket)
 
     def _ids(self, batch: object, seen: Fingerprint) -> np.ndarray | None:
         if seen.samples is None:
@@ -279,7 +282,7 @@ def sample_ids(key: Key, batch: object) -> np.ndarray:
 
 def _id_digest(item: object) -> int:
     if isinstance(item, (str, bytes)):
-        return xxhash.xxh3_64_intdigest(item)
+        return xxhash.xxh3_64_intdigest(item.encode() if isinstance(item, str) else item)
     return fingerprint(item).digest_lo
 
 

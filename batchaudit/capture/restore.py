@@ -18,7 +18,7 @@ def preserved_streams(seed: int | None = None) -> Iterator[None]:
     Args:
         seed: where given, the streams start from it within the context.
     """
-    restores = [restore for stream in (_numpy, _python, _torch, _tensorflow) for restore in stream(seed)]
+    restores = [restore for stream in _GLOBAL for restore in stream(seed)]
     try:
         yield
     finally:
@@ -56,9 +56,24 @@ def _torch(seed: int | None) -> Iterator[Callable[[], Any]]:
 def _tensorflow(seed: int | None) -> Iterator[Callable[[], Any]]:
     """What `tf.random.set_seed` governs: the stream from which unseeded operations get their seeds."""
     context = sys.modules.get("tensorflow.python.eager.context")
-    rng = getattr(context.context(), "_rng", None) if context is not None else None
+    # `_context`, not `context()`, which makes one.
+    rng = getattr(getattr(context, "_context", None), "_rng", None)
     if rng is not None:
         state = rng.getstate()
         if seed is not None:
             rng.seed(seed)
         yield lambda: rng.setstate(state)
+
+
+def _tensorflow_generator(seed: int | None) -> Iterator[Callable[[], Any]]:
+    """What `tf.random.get_global_generator()` gives; only once the program has asked for it."""
+    module = sys.modules.get("tensorflow.python.ops.stateful_random_ops")
+    generator = getattr(module, "global_generator", None)
+    if generator is not None:
+        state = generator.state.numpy()
+        if seed is not None:
+            generator.reset_from_seed(seed)
+        yield lambda: generator.state.assign(state)
+
+
+_GLOBAL = (_numpy, _python, _torch, _tensorflow, _tensorflow_generator)

@@ -45,7 +45,8 @@ class Batches({base}):
 _SHARD_TF_DATA = """\
 # each interleaved copy walks the whole stream: use one copy, or give each its share
 tf.data.Dataset.range(n).interleave(
-    lambda i: tf.data.Dataset.from_generator(batches, args=(i, n), output_signature=...))  # batches i, i+n, ..."""
+    lambda i: tf.data.Dataset.from_generator(batches, args=(i, n), output_signature=...))
+# where batches(i, n) yields batches i, i + n, i + 2n, ..."""
 
 _LOCK = """\
 # let one thread at a time into the iterator:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from batchaudit.analysis.evidence import Evidence
 from batchaudit.diagnosis.finding import FOUND, NOT_OBSERVABLE, RULED_OUT, Finding
 
 MANY_ENOUGH = 3
@@ -38,6 +39,20 @@ def ruled_out(reason: str) -> Judgement:
 def not_observable(reason: str) -> Judgement:
     """The cause could not have been seen; the reason says what would make it visible."""
     return Judgement(NOT_OBSERVABLE, reason)
+
+
+def one_worker(evidence: Evidence, why: str) -> Judgement:
+    """What to say of workers where batches of only one were seen.
+
+    Args:
+        evidence: the run.
+        why: why one worker cannot have the cause.
+    """
+    if evidence.workers_configured > 1:
+        return not_observable(
+            f"only one of {evidence.workers_configured} workers made batches: use a longer epoch"
+        )
+    return ruled_out(why)
 
 
 def listed(numbers: list[int]) -> str:

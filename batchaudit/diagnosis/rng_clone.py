@@ -13,7 +13,15 @@ from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.seeds import alike, moved
 from batchaudit.diagnosis import fixes
 from batchaudit.diagnosis.finding import Finding
-from batchaudit.diagnosis.judgement import MANY_ENOUGH, Judgement, found, not_observable, ruled_out, short
+from batchaudit.diagnosis.judgement import (
+    MANY_ENOUGH,
+    Judgement,
+    found,
+    not_observable,
+    one_worker,
+    ruled_out,
+    short,
+)
 from batchaudit.diagnosis.reseeding import draws_for_each_batch, reseeding_streams
 
 CAUSE = "rng-clone"
@@ -37,7 +45,7 @@ def judge(evidence: Evidence) -> Judgement:
     if evidence.shared_process and not bool((made["framework_worker"] >= 0).all()):
         return ruled_out("the workers are threads: they share one stream and cannot hold copies of it")
     if len(steps) < 2:
-        return ruled_out("one worker cannot be the clone of another")
+        return one_worker(evidence, "one worker cannot be the clone of another")
     # Global streams of threads are one and the same; what each copy of the source holds is its own.
     streams = [name for name in evidence.streams if not evidence.shared_process or name == "private"]
     own = set(reseeding_streams(evidence))
@@ -79,8 +87,8 @@ def _finding(evidence: Evidence, drawn: dict[str, pd.DataFrame]) -> Finding:
         CAUSE,
         "error",
         "worker",
-        f"{len(workers)} workers draw the same random numbers: {repeats} of {draws} draws began from a state of "
-        f"{named} that another worker had at the same step.",
+        f"{len(workers)} workers draw the same random numbers: {repeats} of {draws} draws began from a "
+        f"state of {named} that another worker had at the same step.",
         {
             "streams": streams,
             "workers": workers[:64],

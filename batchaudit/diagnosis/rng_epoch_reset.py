@@ -47,7 +47,9 @@ def judge(evidence: Evidence) -> Judgement:
         if drew.groupby("epoch").size().max() < MANY_ENOUGH:
             continue
         seen = True
-        shares = [1 - new_states(made, made[made["epoch"] == epoch], int(epoch), stream) for epoch in epochs[1:]]
+        shares = [
+            1 - new_states(made, made[made["epoch"] == epoch], int(epoch), stream) for epoch in epochs[1:]
+        ]
         known = [share for share in shares if not np.isnan(share)]
         visible = draws_for_each_batch(evidence, stream) or _batches_repeat(evidence)
         if known and np.mean(known) >= _MOST and visible:
@@ -58,8 +60,8 @@ def judge(evidence: Evidence) -> Judgement:
         if own:
             return ruled_out("the source seeds its random stream anew for each batch")
         return not_observable(
-            f"fewer than {MANY_ENOUGH} draws an epoch, or only from streams that each new source begins anew: "
-            "give an endless source and steps_per_epoch"
+            f"fewer than {MANY_ENOUGH} draws an epoch, or only from streams that each new source begins "
+            "anew: give an endless source and steps_per_epoch"
         )
     return ruled_out("each epoch's draws began from states that no earlier epoch had at that step")
 

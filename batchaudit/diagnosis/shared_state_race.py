@@ -13,7 +13,14 @@ import pandas as pd
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.diagnosis import fixes
 from batchaudit.diagnosis.finding import Finding
-from batchaudit.diagnosis.judgement import Judgement, found, not_observable, ruled_out, short
+from batchaudit.diagnosis.judgement import (
+    Judgement,
+    found,
+    not_observable,
+    one_worker,
+    ruled_out,
+    short,
+)
 
 CAUSE = "shared-state-race"
 _SAYS_SO = "already executing|NOT thread-safe"
@@ -34,11 +41,13 @@ def judge(evidence: Evidence) -> Judgement:
         return found(_refused(evidence, refused))
     made = evidence.made
     if made["worker"].nunique() < 2:
-        return ruled_out("one worker at a time used the source")
+        return one_worker(evidence, "one worker at a time used the source")
     if not evidence.shared_process:
         return ruled_out("the workers are processes: they share no memory")
     if bool((made["framework_worker"] >= 0).all()):
         return ruled_out("each copy has a source of its own")
+    if not evidence.hashed:
+        return not_observable("the batches hold what cannot be hashed by value: which are torn is not known")
     if evidence.baseline.deterministic is not True:
         return not_observable(
             "the serial baseline is not deterministic: what a race tears cannot be told from what is drawn"
@@ -53,10 +62,25 @@ def judge(evidence: Evidence) -> Judgement:
 def _foreign(evidence: Evidence, made: pd.DataFrame) -> pd.DataFrame:
     """Batches that the serial baseline does not have."""
     known = evidence.baseline.sequence()
-    # Queues are filled ahead: what lies beyond the baseline's end may be right.
-    reach = len(known) - made["worker"].nunique()
-    within = made if evidence.kind == "indexed" else made.iloc[: max(reach, 0)]
+    if evidence.kind == "indexed":
+        within = made[~made["epoch"].isin(_other_epochs(evidence))]
+    else:
+        # Queues are filled ahead: what lies beyond the baseline's end may be right.
+        within = made.iloc[: max(len(known) - made["worker"].nunique(), 0)]
     return within[~np.isin(within["digest_lo"].to_numpy(np.uint64), known)]
+
+
+def _other_epochs(evidence: Evidence) -> list[int]:
+    """Epochs with next to none of the baseline's samples: the content depends on the epoch.
+
+    A framework that calls `on_epoch_end` before the first epoch is an epoch ahead of the baseline. A race
+    mixes the samples of batches, but leaves most of them.
+    """
+    delivered, samples = evidence.tables.delivered, evidence.tables.samples
+    known = samples["digest"].isin(evidence.baseline.samples())
+    epochs = delivered["epoch"].reindex(samples["event"]).to_numpy()
+    shares = known.groupby(epochs).mean()
+    return [-1, *(int(epoch) for epoch, share in shares.items() if share < 0.1)]
 
 
 def _twice(evidence: Evidence, made: pd.DataFrame) -> pd.DataFrame:
@@ -72,7 +96,7 @@ def _twice(evidence: Evidence, made: pd.DataFrame) -> pd.DataFrame:
 
 def _distances(sequence: np.ndarray) -> np.ndarray:
     positions = pd.Series(np.arange(len(sequence)))
-    return positions.groupby(sequence).diff().dropna().to_numpy()
+    return np.asarray(positions.groupby(sequence).diff().dropna())
 
 
 def _refused(evidence: Evidence, refused: pd.DataFrame) -> Finding:
@@ -101,8 +125,8 @@ def _torn(evidence: Evidence, foreign: pd.DataFrame, twice: pd.DataFrame) -> Fin
         CAUSE,
         "error",
         "worker",
-        f"{len(twice)} batches were handed to two threads and {len(foreign)} are in no serial pass: the threads "
-        "change one state without a lock.",
+        f"{len(twice)} batches were handed to two threads and {len(foreign)} are in no serial pass: the "
+        "threads change one state without a lock.",
         {
             "made_twice": len(twice),
             "in_no_baseline": len(foreign),

@@ -19,7 +19,16 @@ from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.seeds import MOST_WORKERS, moved
 from batchaudit.diagnosis import fixes
 from batchaudit.diagnosis.finding import Finding
-from batchaudit.diagnosis.judgement import MANY_ENOUGH, Judgement, found, listed, not_observable, ruled_out, short
+from batchaudit.diagnosis.judgement import (
+    MANY_ENOUGH,
+    Judgement,
+    found,
+    listed,
+    not_observable,
+    one_worker,
+    ruled_out,
+    short,
+)
 
 CAUSE = "unsharded-replica"
 _ALMOST_ALL = 0.9
@@ -40,13 +49,17 @@ def judge(evidence: Evidence) -> Judgement:
     if evidence.shared_process and not bool((made["framework_worker"] >= 0).all()):
         return ruled_out("the workers are threads that share one source")
     if len(steps) < 2:
-        return ruled_out("one worker has no replica")
+        return one_worker(evidence, "one worker has no replica")
     if (steps >= MANY_ENOUGH).sum() < 2:
         return not_observable(
             f"fewer than two workers made {MANY_ENOUGH} batches or more: use a longer epoch or fewer workers"
         )
+    if not evidence.hashed:
+        return not_observable("the batches hold what cannot be hashed by value: which are equal is not known")
     if _chance_of_equal(evidence) > 0.5:
-        return not_observable("the source repeats its batches without workers, too: replicas look no different")
+        return not_observable(
+            "the source repeats its batches without workers, too: replicas look no different"
+        )
     pairs = _compare(made, evidence.streams)
     equal = [pair for pair in pairs if pair["walked"] >= MANY_ENOUGH and pair["walked_alike"] >= _ALMOST_ALL]
     if equal:
@@ -56,11 +69,11 @@ def judge(evidence: Evidence) -> Judgement:
         return found(by_sample)
     if any(pair["drawn_alike"] >= MANY_ENOUGH for pair in pairs):
         return not_observable(
-            "the workers drew equal batches from equal random states: repair rng-clone first, then audit again"
+            "the workers drew equal batches from equal random states: repair rng-clone, then audit again"
         )
     if all(pair["steps"] < MANY_ENOUGH for pair in pairs):
         return not_observable(
-            f"no two workers made {MANY_ENOUGH} batches or more in one epoch: use a longer epoch or fewer workers"
+            f"no two workers made {MANY_ENOUGH} batches in one epoch: use a longer epoch or fewer workers"
         )
     return ruled_out("the workers emitted different batches")
 
@@ -134,12 +147,11 @@ def _finding(evidence: Evidence, made: pd.DataFrame, equal: list[dict[str, Any]]
 def _replicas(evidence: Evidence, workers: list[int], what: str, more: dict[str, Any]) -> Finding:
     figures = evidence.epochs
     worst = figures.loc[figures["effective_ratio"].fillna(1).idxmin()]
-    known = not np.isnan(worst["unique"])
-    epoch = (
-        f"; epoch {int(worst['epoch'])} holds {int(worst['unique'])} different batches of {int(worst['delivered'])}"
-        if known
-        else ""
-    )
+    epoch = ""
+    if not np.isnan(worst["unique"]):
+        epoch = (
+            f"; epoch {worst['epoch']} holds {worst['unique']:.0f} different batches of {worst['delivered']}"
+        )
     shares = evidence.shares
     return Finding(
         CAUSE,
@@ -182,15 +194,21 @@ def _own_orders(evidence: Evidence, made: pd.DataFrame) -> Finding | None:
     doubled = float((repeats > 1).mean())
     if len(walkers) < 2 or doubled < 0.05:
         return None
+    epoch, sample = repeats.idxmax()
+    twice = rows[(rows["epoch"] == epoch) & (rows[column] == sample)]
+    who = " and ".join(f"worker {worker}" for worker in twice["worker"].unique()[:2])
+    which = sample if by_id else short(int(sample))
     return _replicas(
         evidence,
         [int(worker) for worker in walkers.index],
-        f"each walk all samples in an order of their own: {doubled:.0%} of an epoch's samples came from several",
+        f"each walk all samples in an order of their own: {doubled:.0%} of an epoch's samples repeat",
         {
+            "first_example": f"{who} both emitted sample {which} in epoch {epoch}",
             "samples_of_the_source": int(has),
             "different_samples_by_worker": [int(value) for value in walkers["nunique"]],
             "sample_coverage_by_epoch": [
-                None if np.isnan(value) else round(float(value), 3) for value in evidence.epochs["sample_coverage"]
+                None if np.isnan(value) else round(float(value), 3)
+                for value in evidence.epochs["sample_coverage"]
             ],
         },
     )

@@ -54,6 +54,6 @@ def _family(source: object) -> tuple[Any, Kind]:
         if kind is not None:
             return family, kind
     raise UsageError(
-        f"{type(source).__name__} is not a source of batches: expected a generator, an iterator, an iterable, "
-        "a Keras PyDataset or Sequence, or a tf.data.Dataset."
+        f"{type(source).__name__} is not a source of batches: expected a generator, an iterator, an "
+        "iterable, a Keras PyDataset or Sequence, or a tf.data.Dataset."
     )

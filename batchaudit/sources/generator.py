@@ -25,11 +25,14 @@ def watch(source: Generator[Any, Any, Any], recorder: Recorder) -> Generator[Any
     Returns:
         A generator object that drives `source`.
     """
-    return _drive(source, recorder.bind(source))
+    watched = _drive(source, recorder.bind(source))
+    for name in ("__name__", "__qualname__"):
+        setattr(watched, name, getattr(source, name))
+    return watched
 
 
 def _drive(source: Generator[Any, Any, Any], recorder: Recorder) -> Generator[Any, Any, Any]:
-    # The batch is never bound to a name: a suspended frame would keep it alive until the next one.
+    # Neither the batch nor what was sent or thrown stays bound to a name: a suspended frame would keep it.
     box: list[Any] = []
     step: Any = source.__next__
     args: tuple[Any, ...] = ()
@@ -38,12 +41,15 @@ def _drive(source: Generator[Any, Any, Any], recorder: Recorder) -> Generator[An
             box.append(recorder.produce(step, *args))
         except StopIteration as stop:
             return stop.value
+        step, args, sent = source.__next__, (), None
         try:
             sent = yield box.pop()
         except GeneratorExit:
-            source.close()
+            value: Any = source.close()  # type: ignore[func-returns-value]
+            if value is not None:  # from Python 3.13 on, what the generator returned
+                return value
             raise
         except BaseException as thrown:
             step, args = source.throw, (thrown,)
-        else:
-            step, args = (source.__next__, ()) if sent is None else (source.send, (sent,))
+        if sent is not None:
+            step, args = source.send, (sent,)

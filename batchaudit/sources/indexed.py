@@ -1,4 +1,4 @@
-"""Sources of which batch i can be asked for: Keras' `PyDataset`, tf_keras' `Sequence`, image iterators, lists.
+"""Sources of which batch i can be asked for: Keras' `PyDataset` and `Sequence`, image iterators, lists.
 
 The frameworks read `__getitem__`, the length and the epoch hooks; all of these stay the user's, with a
 look around the first and a note of the calls of the last.
@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from batchaudit.capture.recorder import Recorder
 from batchaudit.sources.kinds import Kind
+from batchaudit.sources.proxy import WatchedList, as_number
 from batchaudit.sources.subclass import Override, twin
 
 _NOT_SOURCES = (str, bytes, bytearray, dict)
@@ -34,9 +33,10 @@ def watch(source: Any, recorder: Recorder) -> Any:
     Returns:
         The twin.
     """
-    if hasattr(source, "__dict__"):
+    try:
         return twin(source, recorder, _OVERRIDES, watch)
-    return WatchedList(source, recorder)
+    except TypeError:
+        return WatchedList(source, recorder)
 
 
 def batch_count(source: Any) -> int | None:
@@ -56,8 +56,7 @@ def batch_count(source: Any) -> int | None:
 
 
 def _getitem(recorder: Recorder, original: Any, index: Any) -> Any:
-    number = int(index) if isinstance(index, (int, np.integer)) else -1
-    return recorder.produce(original, index, index=number)
+    return recorder.produce(original, index, index=as_number(index))
 
 
 def _next(recorder: Recorder, original: Any, *args: Any, **kwargs: Any) -> Any:
@@ -87,20 +86,3 @@ _OVERRIDES: dict[str, Override] = {
     "on_epoch_end": _hook("on_epoch_end"),
     "_get_batches_of_transformed_samples": _image_batch,
 }
-
-
-class WatchedList:
-    """Watches a sequence whose class takes no subclass with state, such as a list of batches."""
-
-    def __init__(self, source: Any, recorder: Recorder) -> None:
-        self._source = source
-        self._recorder = recorder.bind(source)
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __getitem__(self, index: int) -> Any:
-        return _getitem(self._recorder, self._source.__getitem__, index)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._source, self._recorder)

@@ -1,14 +1,16 @@
 """A watched twin of the user's object: the same state, in a class of its own.
 
-The twin is an instance of a new subclass of the object's class and shares the object's `__dict__`, so
-`isinstance`, attributes, hooks and every change of state are those of the user's object, which itself
+The twin is an instance of a new subclass of the object's class and shares the object's `__dict__` and slots,
+so `isinstance`, attributes, hooks and every change of state are those of the user's object, which itself
 stays as it was. (A delegating proxy would fail the type checks of the frameworks.)
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Mapping
+from types import MemberDescriptorType
 from typing import Any
 
 from batchaudit.capture.recorder import Recorder
@@ -21,7 +23,7 @@ Watch = Callable[[Any, Recorder], Any]
 
 # Looked up on the class, never on the instance: the instance's `__dict__` belongs to the user.
 _RECORDER = "_batchaudit_recorder"
-_BASE = "_batchaudit_base"
+_SOURCE = "_batchaudit_source"
 _WATCH = "_batchaudit_watch"
 
 
@@ -38,7 +40,7 @@ def twin(source: Any, recorder: Recorder, overrides: Mapping[str, Override], wat
         An instance of a subclass of the source's class, sharing its state.
 
     Raises:
-        TypeError: the object's class cannot be subclassed, or its instances have no `__dict__`.
+        TypeError: the object's class takes no subclass, or keeps state where no twin can share it.
     """
     base = type(source)
     body: dict[str, Any] = {
@@ -46,6 +48,15 @@ def twin(source: Any, recorder: Recorder, overrides: Mapping[str, Override], wat
         for name, override in overrides.items()
         if hasattr(base, name)
     }
+    body.update(_shared_slots(source))
+    if not hasattr(source, "__dict__"):
+        body["__slots__"] = ()
+    if hasattr(base, "__del__"):
+        body["__del__"] = _leave_to_the_source
+    if not hasattr(base, "__copy__"):
+        body["__copy__"] = _copied
+    if not hasattr(base, "__deepcopy__"):
+        body["__deepcopy__"] = _deep_copied
     body.update(
         {
             "__module__": base.__module__,
@@ -53,16 +64,16 @@ def twin(source: Any, recorder: Recorder, overrides: Mapping[str, Override], wat
             "__doc__": base.__doc__,
             "__reduce_ex__": _reduce,
             _RECORDER: recorder.bind(source),
-            _BASE: base,
+            _SOURCE: source,
             _WATCH: staticmethod(watch),
         }
     )
-    return _share(source, type(base)(base.__name__, (base,), body))
+    return _share(source, _subclass(base, body))
 
 
 def untwin(watched: Any) -> Any:
-    """The unwatched object behind a twin: an instance of the user's own class with the same state."""
-    return _share(watched, getattr(type(watched), _BASE))
+    """The user's own object, whose state a twin shares."""
+    return getattr(type(watched), _SOURCE)
 
 
 def is_twin(source: object) -> bool:
@@ -76,11 +87,56 @@ def recorder_of(watched: object) -> Recorder:
     return found
 
 
+class _Quiet:
+    """Goes before the user's class, so that its `__init_subclass__` (a registry, a veto) hears of no twin."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        pass
+
+
+def _subclass(base: type, body: dict[str, Any]) -> type:
+    try:
+        return type(base)(base.__name__, (_Quiet, base), body)
+    except Exception as error:  # a metaclass of the user's may raise anything
+        raise TypeError(f"{base.__name__} takes no subclass: {error}") from error
+
+
 def _share(source: Any, cls: type) -> Any:
-    state = object.__getattribute__(source, "__dict__")
-    made = object.__new__(cls)
-    object.__setattr__(made, "__dict__", state)
+    made: Any = object.__new__(cls)
+    if hasattr(source, "__dict__"):
+        object.__setattr__(made, "__dict__", object.__getattribute__(source, "__dict__"))
     return made
+
+
+def _shared_slots(source: Any) -> dict[str, property]:
+    """What a class keeps in slots stays in the source's: the twin has a way there in place of each."""
+    found: dict[str, Any] = {}
+    for cls in reversed(type(source).__mro__):
+        found.update(vars(cls))
+    slots = {name: value for name, value in found.items() if isinstance(value, MemberDescriptorType)}
+    return {name: _way_to(source, slot) for name, slot in slots.items()}
+
+
+def _way_to(source: Any, slot: MemberDescriptorType) -> property:
+    return property(
+        lambda self: slot.__get__(source),
+        lambda self, value: slot.__set__(source, value),
+        lambda self: slot.__delete__(source),
+    )
+
+
+def _leave_to_the_source(self: Any) -> None:
+    """`__del__` of a twin: the source lives as long as its twin, and ends once."""
+
+
+def _copied(self: Any) -> Any:
+    return getattr(type(self), _WATCH)(copy.copy(untwin(self)), recorder_of(self))
+
+
+def _deep_copied(self: Any, memo: dict[int, Any]) -> Any:
+    return getattr(type(self), _WATCH)(copy.deepcopy(untwin(self), memo), recorder_of(self))
 
 
 def _method(original: Callable[..., Any], override: Override) -> Callable[..., Any]:

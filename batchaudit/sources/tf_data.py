@@ -56,10 +56,11 @@ def _noting(dataset: Any, recorder: Recorder) -> Any:
     def stage(*element: Any) -> Any:
         whole = element if isinstance(spec, tuple) else element[0]
         flat = tf.nest.flatten(whole, expand_composites=True)
-        # Composite tensors can only be put together again from eager tensors.
+        # Composite tensors can only be put together again from eager tensors. None has no tensor at all.
         call = tf.py_function if composite else tf.numpy_function
-        with tf.control_dependencies([call(note, flat, tf.bool)]):
-            same = [tf.identity(leaf) for leaf in flat]
+        tensors = [leaf for leaf in flat if leaf is not None]
+        with tf.control_dependencies([call(note, tensors, tf.bool)]):
+            same = [None if leaf is None else tf.identity(leaf) for leaf in flat]
         return tf.nest.pack_sequence_as(whole, same, expand_composites=True)
 
     return dataset.map(stage)

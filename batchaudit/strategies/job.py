@@ -1,4 +1,4 @@
-"""What every strategy is given: where sources come from, how many epochs to drive, whom to hand batches to."""
+"""What every strategy is given: where sources come from, how many epochs to drive, who gets the batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_BATCHES = 10_000
 """Where no epoch length is given, a pass of more batches is taken for an endless one."""
 
 
-class Skip(BatchauditError):
+class Skip(BatchauditError):  # noqa: N818 - it is no error of anybody's
     """A strategy cannot run this source; the message is the reason."""
 
 

@@ -25,7 +25,9 @@ class Guard:
         reason: why results were failed; None while nothing happened.
     """
 
-    def __init__(self, pools: Callable[[], Iterable[Any]], timeout: float, give_up: Callable[[], None]) -> None:
+    def __init__(
+        self, pools: Callable[[], Iterable[Any]], timeout: float, give_up: Callable[[], None]
+    ) -> None:
         self.reason: str | None = None
         self._pools = pools
         self._timeout = timeout

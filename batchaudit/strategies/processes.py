@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import signal
+import time
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -26,6 +27,7 @@ from batchaudit.strategies.spec import Strategy
 
 _BATCH, _END, _ERROR = range(3)
 _PATIENCE = 2.0  # seconds
+_MOST_ASKED = 100  # indices in a worker's pipe: more could fill it while the worker waits to send a batch
 
 
 def drive(job: Job, strategy: Strategy) -> None:
@@ -45,7 +47,9 @@ def drive(job: Job, strategy: Strategy) -> None:
     source = job.make()
     kind = kind_of(source)
     if kind is Kind.DATASET:
-        raise Skip("TensorFlow does not work in forked processes: audit a tf.data.Dataset with as-is or serial")
+        raise Skip(
+            "TensorFlow does not work in forked processes: audit a tf.data.Dataset with as-is or serial"
+        )
     if method != "fork":
         check_pickles(source, method)  # now, for a reason that names the source
     if kind is Kind.INDEXED:
@@ -72,8 +76,8 @@ def check_pickles(source: Any, method: str) -> bytes:
         return bytes(ForkingPickler.dumps(source))
     except Exception as error:
         raise Skip(
-            f"{method} sends the source to its workers by pickling it, and a {type(source).__name__} refuses: "
-            f"{type(error).__name__}: {error}"
+            f"{method} sends the source to its workers by pickling it, and a {type(source).__name__} "
+            f"refuses: {type(error).__name__}: {error}"
         ) from None
 
 
@@ -95,7 +99,14 @@ class _Workers:
             ours, theirs = context.Pipe(duplex=True)
             self.pipes.append(ours)
             inherited = list(self.pipes) if method == "fork" else []
-            args = (worker, payload, theirs, inherited, None if by_index else self.slots[worker], strategy.seed)
+            args = (
+                worker,
+                payload,
+                theirs,
+                inherited,
+                None if by_index else self.slots[worker],
+                strategy.seed,
+            )
             process = context.Process(target=_work, args=args, daemon=True)  # type: ignore[attr-defined]
             process.start()
             theirs.close()  # or the end of the pipe would never be seen
@@ -105,7 +116,7 @@ class _Workers:
         """One message of a worker that has one, or whose pipe has ended."""
         try:
             kind, *rest = self.pipes[worker].recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # OSError: it died in the middle of a batch
             raise WorkerError(self._obituary(worker)) from None
         if kind == _ERROR:
             raise WorkerError(
@@ -128,21 +139,30 @@ class _Workers:
             pipe.close()
         for slots in self.slots:
             slots.release()
+        self._join()
+        for end in ("terminate", "kill"):
+            for process in self.processes:
+                if process.is_alive():
+                    getattr(process, end)()
+            self._join()
+
+    def _join(self) -> None:
+        until = time.monotonic() + _PATIENCE  # for all of them together
         for process in self.processes:
-            process.join(2.0)
-            if process.is_alive():
-                process.terminate()
-                process.join(2.0)
-            if process.is_alive():
-                process.kill()
-                process.join()
+            process.join(max(0.0, until - time.monotonic()))
 
     def _obituary(self, worker: int) -> str:
         process = self.processes[worker]
-        process.join(5.0)
-        code = process.exitcode
-        how = f"by signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
+        process.join(_PATIENCE)
+        how = in_words(process.exitcode)
         return f"worker {worker} (pid {process.pid}) died ({how}) after {self.batches[worker]} batches"
+
+
+def in_words(exitcode: int | None) -> str:
+    """How a process ended."""
+    if exitcode is None:
+        return "its pipe is closed, though it still runs"
+    return f"by signal {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit code {exitcode}"
 
 
 def _replicas(job: Job, strategy: Strategy, source: Any) -> Stream:
@@ -202,14 +222,15 @@ class _Turns:
 def _by_index(job: Job, strategy: Strategy, source: Any, indices: Iterable[int]) -> Stream:
     workers = _Workers(job, strategy, source, by_index=True)
     count, todo = strategy.workers, iter(indices)
+    most = max(count, min(strategy.queue, count * _MOST_ASKED))
     try:
         sent = taken = 0
         while True:
-            while sent - taken < max(strategy.queue, count):
+            while sent - taken < most:
                 index = next(todo, None)
                 if index is None:
                     break
-                with suppress(BrokenPipeError):  # its last words are in the pipe: receive() says them
+                with suppress(OSError):  # its last words are in the pipe: receive() says them
                     workers.pipes[sent % count].send(index)
                 sent += 1
             if taken == sent:
@@ -227,7 +248,9 @@ def _by_index(job: Job, strategy: Strategy, source: Any, indices: Iterable[int])
 # -- in the worker --------------------------------------------------------------------------------
 
 
-def _work(worker: int, payload: Any, pipe: Connection, inherited: list[Connection], slots: Any, seed: Any) -> None:
+def _work(
+    worker: int, payload: Any, pipe: Connection, inherited: list[Connection], slots: Any, seed: Any
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends its workers
     for other in inherited:
         other.close()
@@ -267,4 +290,3 @@ def _seed(worker: int, seed: Any) -> None:
     import numpy.random
 
     numpy.random.seed(None if seed == "fresh" else seed + worker)
-

@@ -97,7 +97,7 @@ def _workers(text: str, family: str, colon: str, count: str) -> int:
         return 0
     if not re.fullmatch(r"[0-9]+", count) or int(count) < 1:
         raise UsageError(
-            f"strategy {text!r}: the number of workers must be a whole number of 1 or more, as in '{family}:4'."
+            f"strategy {text!r}: the number of workers must be a whole number from 1 on, as in '{family}:4'."
         )
     return int(count)
 

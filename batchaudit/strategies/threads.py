@@ -7,7 +7,7 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -45,21 +45,49 @@ def drive(job: Job, strategy: Strategy) -> None:
 
 
 def _by_index(job: Job, strategy: Strategy, source: Any, indices: Iterable[int]) -> Stream:
-    def make(index: int) -> tuple[int, Any]:
-        batch = source[index]
-        return job.recorder.take_ticket(), batch
+    asked: queue.SimpleQueue[tuple[int, queue.SimpleQueue[Any]] | None] = queue.SimpleQueue()
 
+    def work() -> None:
+        while (order := asked.get()) is not None:
+            index, answer = order
+            try:
+                batch = source[index]
+                answer.put((job.recorder.take_ticket(), batch))
+                del batch
+            except BaseException as error:
+                answer.put(_failure(error))
+            del order, answer
+
+    # Not an executor: it would wait, at the latest when the program ends, for a thread that hangs.
+    for _ in range(strategy.workers):
+        threading.Thread(target=work, daemon=True).start()
+    waiting: deque[queue.SimpleQueue[Any]] = deque()
     todo = iter(indices)
-    with ThreadPoolExecutor(strategy.workers) as pool:
-        waiting = deque(pool.submit(make, i) for i in islice(todo, strategy.queue))
-        try:
-            while waiting:
-                yield waiting.popleft().result(job.timeout)
-                waiting.extend(pool.submit(make, i) for i in islice(todo, 1))
-        except TimeoutError:
-            raise WorkerError(f"no batch came from the threads for {job.timeout:g} s") from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    try:
+        while True:
+            for index in islice(todo, strategy.queue - len(waiting)):
+                waiting.append(queue.SimpleQueue())
+                asked.put((index, waiting[-1]))
+            if not waiting:
+                return
+            yield _received(waiting.popleft(), job.timeout)
+    finally:
+        with suppress(queue.Empty):
+            while True:
+                asked.get_nowait()
+        for _ in range(strategy.workers):
+            asked.put(None)
+
+
+def _received(source: Any, timeout: float) -> Any:
+    """What a thread has put into a queue, or the error that it did."""
+    try:
+        item = source.get(timeout=timeout)
+    except queue.Empty:
+        raise WorkerError(f"no batch came from the threads for {timeout:g} s") from None
+    if isinstance(item, WorkerError):
+        raise item
+    return item
 
 
 def _shared(job: Job, strategy: Strategy, batches: Any) -> Stream:
@@ -69,7 +97,8 @@ def _shared(job: Job, strategy: Strategy, batches: Any) -> Stream:
     def put(item: Any) -> None:
         while not stop.is_set():
             try:
-                return ready.put(item, timeout=0.05)
+                ready.put(item, timeout=0.05)
+                return
             except queue.Full:
                 continue
 
@@ -98,14 +127,9 @@ def _shared(job: Job, strategy: Strategy, batches: Any) -> Stream:
     try:
         alive = len(threads)
         while alive:
-            try:
-                item = ready.get(timeout=job.timeout)
-            except queue.Empty:
-                raise WorkerError(f"no batch came from the threads for {job.timeout:g} s") from None
+            item = _received(ready, job.timeout)
             if item is _END:
                 alive -= 1
-            elif isinstance(item, WorkerError):
-                raise item
             else:
                 yield item
             del item

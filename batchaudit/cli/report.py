@@ -1,0 +1,54 @@
+"""`batchaudit report RUN [RUN ...]`: reads kept logs and reports them again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from batchaudit.cli.exit_codes import FAIL_ON, of_report
+
+if TYPE_CHECKING:
+    from batchaudit.report.model import Report
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN ...]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
+@click.option("--html", metavar="FILE", help="Write the report as a page.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(FAIL_ON),
+    default="error",
+    show_default=True,
+    help="Exit with 1 if there is a finding of this severity or above.",
+)
+@click.pass_context
+def report(ctx: click.Context, runs: tuple[str, ...], as_json: bool, html: str | None, fail_on: str) -> None:
+    """Report kept runs again.
+
+    RUN is the folder that 'batchaudit audit --out' wrote, or a report saved as JSON.
+    """
+    from batchaudit.cli import output
+    from batchaudit.report.combine import combine
+
+    document = output.take_stdout() if as_json else None
+    if html is not None:
+        output.check_file("--html", html)
+    different = {Path(run).resolve(): run for run in runs}
+    read = combine([(run, _read(run)) for run in different.values()])
+    output.show(read, document, html)
+    ctx.exit(of_report(read, fail_on))
+
+
+def _read(run: str) -> Report:
+    from batchaudit import auditing
+    from batchaudit.errors import UsageError
+    from batchaudit.report.files import load
+
+    if Path(run).is_file():
+        return load(run)
+    if not Path(run).exists():
+        raise UsageError(f"there is no run {run!r}: name a folder that 'batchaudit audit --out' wrote.")
+    return auditing.report(run)

@@ -1,0 +1,108 @@
+"""How one value is written for a person: safe text, and numbers that never say more than is known."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+UNKNOWN = "–"
+"""Stands where a value is not known; never a 0, never 100 %."""
+
+_WIDEST = 64
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+# Complete terminal sequences (CSI with its parameters, OSC with its text, two-character escapes) go as a
+# whole: the coloured tracebacks of newer Pythons stay readable.
+_TERMINAL_SEQUENCE = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x9b[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-Z\\^-~]"
+)
+# Control, format (bidirectional overrides), surrogate, line and paragraph separator.
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_JOINERS = "\u200c\u200d"
+
+
+def clean(text: str) -> str:
+    """Makes text from a log safe to print; line breaks stay.
+
+    Args:
+        text: anything.
+
+    Returns:
+        The text without terminal sequences, other control characters replaced, tabs as spaces.
+    """
+    text = _TERMINAL_SEQUENCE.sub("", text).replace("\r\n", "\n").expandtabs(4)
+    return "".join(char if _is_safe(char) else _REPLACEMENT for char in text)
+
+
+def clean_line(text: str) -> str:
+    """Makes text from a log safe to print within one line."""
+    return clean(" ".join(text.split("\n")))
+
+
+def _is_safe(char: str) -> bool:
+    return char == "\n" or char in _JOINERS or unicodedata.category(char) not in _UNSAFE
+
+
+def is_unknown(value: Any) -> bool:
+    """Whether a value of a frame is missing."""
+    return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
+
+
+def count(value: Any) -> str:
+    """A whole number with its thousands apart, as in 1,024."""
+    return UNKNOWN if is_unknown(value) else f"{int(value):,}"
+
+
+def ratio(value: Any) -> str:
+    """A share of 1 with two digits; only a true 0 is written 0.00 and only a true 1 is written 1.00."""
+    if is_unknown(value):
+        return UNKNOWN
+    if 0 < value < 0.005:
+        return "<0.01"
+    if 0.995 <= value < 1:
+        return ">0.99"
+    return f"{value:.2f}"
+
+
+def percent(value: Any) -> str:
+    """A share of 1 in percent; only a true 0 is written 0 % and only a true 1 is written 100 %."""
+    if is_unknown(value):
+        return UNKNOWN
+    if 0 < value < 0.005:
+        return "<1 %"
+    if 0.995 <= value < 1:
+        return ">99 %"
+    return f"{100 * value:.0f} %"
+
+
+def span(values: list[Any]) -> str:
+    """The range of some whole numbers: 8, or 8 to 9."""
+    known = [value for value in values if not is_unknown(value)]
+    if not known:
+        return UNKNOWN
+    low, high = count(min(known)), count(max(known))
+    return low if low == high else f"{low} to {high}"
+
+
+def evidence(value: Any) -> str:
+    """A value of a finding's evidence in one short line."""
+    text = clean_line(_evidence(value))
+    return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"
+
+
+def _evidence(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_evidence(inner)}" for key, inner in value.items()) or "none"
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return ", ".join(map(_evidence, value)) or "none"
+    if is_unknown(value):
+        return UNKNOWN
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,158 @@
+"""The report in a terminal, and as plain text."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from batchaudit.diagnosis.finding import FOUND, NOT_OBSERVABLE, RULED_OUT, Verdict
+from batchaudit.report.view import FindingView, RunView, view
+
+if TYPE_CHECKING:
+    from batchaudit.report.epoch_table import Table
+    from batchaudit.report.model import Report
+
+_STYLES = {
+    "error": "bold red",
+    "warning": "bold yellow",
+    "info": "bold blue",
+    "ok": "bold green",
+    "skipped": "bold",
+    "failed": "bold red",
+    "incomplete": "bold red",
+}
+_MOST_EVIDENCE = 8
+_ROOMY = 90
+# Or the table would not fit into 80 columns.
+_SHORT = {"seed divergence": "seed\ndiv."}
+
+
+def as_text(report: Report, width: int = 100) -> str:
+    """Writes a report as plain text.
+
+    Args:
+        report: the report.
+        width: columns of a line; code and tracebacks keep their own.
+
+    Returns:
+        Text without colours or trailing blanks, ending in a line break.
+    """
+    file = io.StringIO()
+    console = Console(
+        file=file,
+        width=width,
+        force_terminal=False,
+        force_jupyter=False,
+        color_system=None,
+        legacy_windows=False,
+    )
+    print_report(report, console)
+    return "".join(line.rstrip() + "\n" for line in file.getvalue().splitlines())
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Prints a report: the verdict, then each run.
+
+    Args:
+        report: the report.
+        console: where to. Nothing that comes from the report is taken for markup.
+    """
+    shown = view(report)
+    _line(console, 0, (shown.headline, _STYLES[shown.status]))
+    _line(console, 0, (shown.counts, ""))
+    if not shown.complete:
+        _line(console, 0, ("INCOMPLETE", "bold red"), (": part of the log is missing or damaged", ""))
+    for note in shown.notes:
+        _line(console, 0, (f"note: {note}", ""))
+    for run in shown.runs:
+        _run(console, run)
+
+
+def _run(console: Console, run: RunView) -> None:
+    _blank(console)
+    _line(console, 0, (run.title, _STYLES[run.status]), (f": {run.sentence}", ""))
+    if run.table is not None:
+        _table(console, run.table)
+    for remark in run.remarks:
+        _line(console, 2, (remark, ""))
+    for finding in run.findings:
+        _finding(console, finding)
+    if run.error is not None:
+        _blank(console)
+        _line(console, 2, ("ended early by", _STYLES["failed"]))
+        _verbatim(console, 4, run.error)
+    if run.verdicts and (run.findings or run.error is not None):
+        _blank(console)
+    _verdicts(console, run.verdicts)
+
+
+def _table(console: Console, table: Table) -> None:
+    """Prints a table; one that is too wide stays so, for a number cut short is another number."""
+    gap = " " * (2 if console.width >= _ROOMY else 1)
+    headings = [_SHORT.get(heading, heading) for heading in table.headings]
+    lines = _header_lines(headings) + [list(row) for row in table.rows]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    for number, line in enumerate(lines):
+        padded = (" " * (width - cell_len(cell)) + cell for cell, width in zip(line, widths, strict=True))
+        style = "dim" if number < len(lines) - len(table.rows) else ""
+        console.print(Text(("  " + gap.join(padded)).rstrip(), style), soft_wrap=True)
+    for note in table.notes:
+        _line(console, 2, (note, "dim"))
+
+
+def _header_lines(headings: list[str]) -> list[list[str]]:
+    """Headings of several lines, set to stand on the same last line."""
+    split = [heading.split("\n") for heading in headings]
+    deepest = max(map(len, split))
+    columns = [[""] * (deepest - len(lines)) + lines for lines in split]
+    return [list(line) for line in zip(*columns, strict=True)]
+
+
+def _finding(console: Console, finding: FindingView) -> None:
+    _blank(console)
+    style = _STYLES.get(finding.severity, "bold")
+    head = f"{finding.severity.upper()} {finding.cause}"
+    _line(console, 2, (head, style), (f" ({finding.scope}): {finding.summary}", ""))
+    if finding.evidence:
+        items = [f"{name} = {value}" for name, value in finding.evidence[:_MOST_EVIDENCE]]
+        left = len(finding.evidence) - _MOST_EVIDENCE
+        items += [f"{left} more in the JSON"] if left > 0 else []
+        _line(console, 4, ("evidence: " + "; ".join(items), ""))
+    if finding.fix:
+        _line(console, 4, ("fix:", ""))
+        _verbatim(console, 6, finding.fix)
+
+
+def _verdicts(console: Console, verdicts: tuple[Verdict, ...]) -> None:
+    for verdict in (FOUND, RULED_OUT):
+        causes = [one.cause for one in verdicts if one.verdict == verdict]
+        if causes:
+            _line(console, 2, (f"{verdict}: {', '.join(causes)}", "dim"))
+    by_reason: dict[str, list[str]] = {}
+    for one in verdicts:
+        if one.verdict == NOT_OBSERVABLE:
+            by_reason.setdefault(one.reason, []).append(one.cause)
+    for reason, causes in by_reason.items():
+        _line(console, 2, (f"{NOT_OBSERVABLE}: {', '.join(causes)}: {reason}", "dim"))
+
+
+def _line(console: Console, indent: int, *parts: tuple[str, str]) -> None:
+    """Prints a paragraph, wrapped here so that no line ends in blanks."""
+    text = Text.assemble(*parts)
+    for line in text.wrap(console, max(console.width - indent, 20)):
+        line.rstrip()
+        console.print(Text(" " * indent).append_text(line), soft_wrap=True)
+
+
+def _verbatim(console: Console, indent: int, text: str) -> None:
+    """Prints code or a traceback with the line breaks it came with, so that it can be copied."""
+    for line in text.splitlines():
+        console.print(Text((" " * indent + line).rstrip()), soft_wrap=True)
+
+
+def _blank(console: Console) -> None:
+    console.print(Text(""))

@@ -1,0 +1,257 @@
+"""What is said of a report, in which words and which order; console and HTML only set it.
+
+All text here is clean (no control characters) and still plain: whoever sets it escapes it for its medium.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from batchaudit.diagnosis.finding import SEVERITIES, Finding, Verdict
+from batchaudit.report import cells
+from batchaudit.report.epoch_table import Table, epoch_table
+from batchaudit.report.model import Report, Run
+
+# A difference between the workers' shares below this part of their mean is chance or a remainder.
+_UNEVEN = 0.2
+_MOST_SHARES = 8
+_OTHERWISE = {
+    "failed": "ended early",
+    "skipped": "skipped",
+    "incomplete": "without a finding in an incomplete log",
+    "ok": "with nothing wrong",
+}
+
+
+@dataclass(frozen=True)
+class FindingView:
+    """A finding: `evidence` are names with their values, `fix` is code."""
+
+    severity: str
+    cause: str
+    scope: str
+    summary: str
+    evidence: tuple[tuple[str, str], ...]
+    fix: str
+
+
+@dataclass(frozen=True)
+class RunView:
+    """One run.
+
+    Attributes:
+        title: the strategy, after the source's name where a report has several sources or runs.
+        status: what colours it: a severity, "ok", "skipped", "failed" (it ended early) or "incomplete".
+        sentence: the run in one sentence.
+        repeats: whether a batch was delivered twice within an epoch.
+        error: the traceback that ended it early; None where nothing did.
+        table: its epochs; None where there is none.
+        remarks: what else the figures show, one line each.
+        findings: most severe first.
+        verdicts: one for each cause.
+    """
+
+    title: str
+    status: str
+    sentence: str
+    repeats: bool
+    error: str | None
+    table: Table | None
+    remarks: tuple[str, ...]
+    findings: tuple[FindingView, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """A whole report: `headline` is the verdict, `status` colours it, `counts` is how many runs ended how."""
+
+    headline: str
+    status: str
+    counts: str
+    complete: bool
+    notes: tuple[str, ...]
+    runs: tuple[RunView, ...]
+
+
+def view(report: Report) -> View:
+    """Puts a report into words.
+
+    Args:
+        report: the report.
+
+    Returns:
+        Its words, clean and not yet escaped for any medium.
+    """
+    runs = tuple(_run(report, run, _title(report, run)) for run in report.runs)
+    headline, status = _headline(report, runs)
+    return View(
+        headline,
+        status,
+        _counts(report, runs),
+        report.complete,
+        tuple(map(cells.clean, _notes(report))),
+        runs,
+    )
+
+
+def _title(report: Report, run: Run) -> str:
+    strategy = cells.clean_line(run.strategy)
+    if len({other.source for other in report.runs}) > 1:
+        strategy = f"{cells.clean_line(run.source)}, {strategy}"
+    if len({other.run for other in report.runs}) > 1:
+        strategy = f"{cells.clean_line(run.run)}: {strategy}"
+    return strategy
+
+
+def _notes(report: Report) -> list[str]:
+    missing = [f"rank {rank} is missing: its log is not among those read" for rank in report.missing_ranks]
+    return [*missing, *report.notes]
+
+
+def _headline(report: Report, runs: tuple[RunView, ...]) -> tuple[str, str]:
+    for severity in ("error", "warning"):
+        for run in runs:
+            if run.status == severity:
+                return _verdict_line(run), severity
+    for run in runs:
+        if run.error is not None:
+            return _verdict_line(run), "failed"
+    if all(run.status == "skipped" for run in runs):
+        return "nothing was audited" + (": no strategy could run the source" if runs else ""), "skipped"
+    if not report.complete:
+        return "no finding, but the log is incomplete: nothing can be ruled out", "incomplete"
+    return "nothing wrong was found", "ok"
+
+
+def _verdict_line(run: RunView) -> str:
+    # Where no batch is repeated, the figures alone would sound like praise.
+    silent = run.findings and not run.repeats
+    return f"{run.title}: {run.sentence}" + (f": {run.findings[0].summary}" if silent else "")
+
+
+def _counts(report: Report, runs: tuple[RunView, ...]) -> str:
+    names = list(dict.fromkeys(cells.clean_line(run.source) for run in report.runs))
+    head = f"{len(runs)} run{'' if len(runs) == 1 else 's'}" + (f" of {', '.join(names)}" if names else "")
+    found = [finding.severity for run in runs for finding in run.findings]
+    parts = [f"{found.count(severity)} {severity}" for severity in SEVERITIES if severity in found]
+    for status, words in _OTHERWISE.items():
+        many = sum(_group(run) == status for run in runs)
+        parts += [f"{many} {words}"] if many else []
+    return f"{head}: {', '.join(parts)}" if parts else head
+
+
+def _group(run: RunView) -> str:
+    return "failed" if run.error is not None else run.status
+
+
+def _run(report: Report, run: Run, title: str) -> RunView:
+    epochs = report.epochs_of(run)
+    repeats = len(epochs) > 0 and bool((epochs["unique"] < epochs["delivered"]).any())
+    return RunView(
+        title=title,
+        status=_status(report, run),
+        sentence=_sentence(report, run, epochs, repeats),
+        repeats=repeats,
+        error=None if run.error is None else cells.clean(run.error).strip("\n"),
+        table=epoch_table(epochs) if len(epochs) else None,
+        remarks=tuple(filter(None, (_expected(epochs), _shares(report.workers_of(run))))),
+        findings=tuple(_finding(finding) for finding in run.findings),
+        verdicts=tuple(
+            Verdict(cells.clean_line(one.cause), one.verdict, cells.clean_line(one.reason))
+            for one in run.verdicts
+        ),
+    )
+
+
+def _status(report: Report, run: Run) -> str:
+    found = {finding.severity for finding in run.findings}
+    worst = next((severity for severity in SEVERITIES if severity in found), "ok")
+    if worst in ("error", "warning"):
+        return worst
+    if run.error is not None:
+        return "failed"
+    if run.skipped is not None:
+        return "skipped"
+    return worst if report.complete else "incomplete"
+
+
+def _sentence(report: Report, run: Run, epochs: pd.DataFrame, repeats: bool) -> str:
+    if run.skipped is not None:
+        return f"skipped: {cells.clean_line(run.skipped)}"
+    parts = [_figures(epochs)] if repeats or not run.findings else []
+    if run.findings:
+        parts.append(", ".join(dict.fromkeys(cells.clean_line(finding.cause) for finding in run.findings)))
+    elif run.error is None:
+        parts.append("nothing found" if report.complete else "nothing can be ruled out: incomplete log")
+    if run.error is not None:
+        parts.append("ended early: " + _last_line(run.error))
+    return " - ".join(parts)
+
+
+def _last_line(error: str) -> str:
+    lines = cells.clean(error).strip().splitlines()
+    return lines[-1].strip() if lines else "no message"
+
+
+def _figures(epochs: pd.DataFrame) -> str:
+    if epochs.empty:
+        return "no batch was delivered"
+    unique, delivered = epochs["unique"].tolist(), epochs["delivered"].tolist()
+    each = " in each epoch" if len(epochs) > 1 else ""
+    if any(map(cells.is_unknown, unique)):
+        return f"{cells.span(delivered)} batches{each}, how many are different is not known"
+    return f"{cells.span(unique)} of {cells.span(delivered)} batches are different{each}"
+
+
+def _expected(epochs: pd.DataFrame) -> str:
+    """Where batches were repeated: how many different ones the serial baseline gave."""
+    if epochs.empty:
+        return ""
+    known = epochs.dropna(subset=["unique", "delivered", "expected_unique"])
+    repeated = known[known["unique"] < known["delivered"]]
+    if repeated.empty:
+        return ""
+    return f"serial gives {cells.span(repeated['expected_unique'].tolist())} different batches"
+
+
+def _shares(workers: pd.DataFrame) -> str:
+    """The shares of the epoch in which the workers' shares differ most; nothing where all are about even."""
+    if workers.empty:
+        return ""
+    uneven = [
+        (spread, epoch, rows)
+        for epoch, rows in workers.groupby("epoch", sort=True)
+        if (spread := _spread(rows)) > _UNEVEN
+    ]
+    if not uneven:
+        return ""
+    _, epoch, rows = max(uneven, key=lambda one: one[0])
+    if len(rows) > _MOST_SHARES:
+        low, high = cells.percent(rows["share"].min()), cells.percent(rows["share"].max())
+        return f"uneven workers in epoch {epoch}: {len(rows)} workers with shares of {low} to {high}"
+    shares = (
+        f"worker {worker} {cells.percent(share)}"
+        for worker, share in zip(rows["worker"], rows["share"], strict=True)
+    )
+    return f"uneven workers in epoch {epoch}: {', '.join(shares)}"
+
+
+def _spread(rows: pd.DataFrame) -> float:
+    delivered = rows["delivered"].dropna()
+    if len(delivered) < 2 or delivered.max() - delivered.min() <= 1:
+        return 0.0
+    return float((delivered.max() - delivered.min()) / delivered.mean())
+
+
+def _finding(finding: Finding) -> FindingView:
+    return FindingView(
+        severity=cells.clean_line(finding.severity),
+        cause=cells.clean_line(finding.cause),
+        scope=cells.clean_line(finding.scope),
+        summary=cells.clean_line(finding.summary),
+        evidence=tuple((cells.clean_line(str(k)), cells.evidence(v)) for k, v in finding.evidence.items()),
+        fix=cells.clean(finding.fix).strip("\n"),
+    )

@@ -1,0 +1,81 @@
+"""Proves after every test that it left nothing behind: what one test changes, another would be judged by.
+
+Frameworks are looked up in `sys.modules`: a test that needs none does not pay for one.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+# Where the strategies reach into other people's code, and what users' sources draw from.
+PATCHABLE = (
+    "keras.src.trainers.data_adapters",
+    "keras.src.trainers.data_adapters.generator_data_adapter",
+    "keras.src.trainers.data_adapters.py_dataset_adapter",
+    "keras.src.trainers.epoch_iterator",
+    "multiprocessing",
+    "multiprocessing.context",
+    "multiprocessing.pool",
+    "numpy.random",
+    "os",
+    "queue",
+    "random",
+    "tf_keras.src.engine.data_adapter",
+    "tf_keras.src.utils.data_utils",
+    "threading",
+    "torch.utils.data.dataloader",
+)
+
+# Seconds that processes and threads have which were told to end; a test that leaves none waits for none.
+GRACE = 10.0
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks() -> Iterator[None]:
+    objects, settings, workers = _objects(), _settings(), _workers()
+    yield
+    left = [worker for worker in _workers() if worker not in workers]
+    for worker in left:
+        worker.join(GRACE)
+    assert [worker for worker in left if worker.is_alive()] == [], "workers were left running"
+    assert _settings() == settings
+    now = _objects()
+    replaced = [name for name, value in objects.items() if now.get(name) is not value]
+    assert replaced == [], "these were replaced and not put back"
+
+
+def _workers() -> list[Any]:
+    """Child processes, and the threads that would keep a process from ending."""
+    return [*multiprocessing.active_children(), *(it for it in threading.enumerate() if not it.daemon)]
+
+
+def _settings() -> dict[str, str]:
+    start = multiprocessing.get_start_method(allow_none=True)
+    # Asking for any context settles the default: that is no change.
+    return {"start method": start or multiprocessing.get_all_start_methods()[0], "folder": os.getcwd()}
+
+
+def _objects() -> dict[str, Any]:
+    """What must go on being the same objects: functions, classes and methods, and the random streams."""
+    modules = {name: vars(sys.modules[name]) for name in PATCHABLE if name in sys.modules}
+    objects = {
+        f"{name}.{key}": value
+        for name, its in modules.items()
+        for key, value in its.items()
+        if callable(value)
+    }
+    for name, value in list(objects.items()):
+        if isinstance(value, type):
+            objects |= {f"{name}.{key}": method for key, method in vars(value).items() if callable(method)}
+    objects["random._inst"] = vars(sys.modules["random"])["_inst"] if "random" in sys.modules else None
+    if "numpy.random.mtrand" in sys.modules:
+        stream = sys.modules["numpy.random.mtrand"]._rand  # type: ignore[attr-defined]
+        objects |= {"NumPy's stream": stream, "NumPy's bit generator": stream._bit_generator}
+    return objects

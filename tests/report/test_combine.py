@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+
+from batchaudit.report.combine import combine
+
+
+def test_one_report_stays_as_it_is(make_report):
+    report = make_report("sick")
+    assert combine([("a", report)]) is report
+
+
+def test_runs_stand_side_by_side(make_report):
+    parts = [("a/today", make_report("sick")), ("b/today", make_report("unknown"))]
+    both = combine(parts)
+    assert [run.run for run in both.runs] == ["a/today"] * 4 + ["b/today"]
+    assert len(both.epochs) == sum(len(part.epochs) for _, part in parts)
+    assert not both.complete
+    assert both.ranks == (0, 2)
+    assert both.missing_ranks == (1,)
+    assert both.notes == ("b/today: 2 records of worker 1 are damaged",)
+
+
+def test_runs_with_names_of_their_own_keep_them(make_report):
+    def named(name, run):
+        report = make_report(name)
+        frames = {key: getattr(report, key).assign(run=run) for key in ("epochs", "workers", "batches")}
+        return replace(report, runs=tuple(replace(one, run=run) for one in report.runs), **frames)
+
+    both = combine([("x", named("healthy", "first")), ("y", named("long", "second"))])
+    assert [run.run for run in both.runs] == ["first", "second"]
+    assert set(both.epochs["run"]) == {"first", "second"}
+
+
+def test_a_rank_that_another_log_holds_is_not_missing(make_report):
+    lacking = make_report("unknown")
+    other = replace(make_report("healthy"), ranks=(1,))
+    assert combine([("a", lacking), ("b", other)]).missing_ranks == ()
+
+
+def test_combined_runs_keep_their_own_epochs(make_report):
+    report = make_report("healthy")
+    both = combine([("a", report), ("b", report)])
+    assert [len(both.epochs_of(run)) for run in both.runs] == [3, 3]
+
+
+def test_an_empty_frame_leaves_the_types_of_the_others(make_report):
+    healthy, empty = make_report("healthy"), make_report("empty")
+    both = combine([("a", empty), ("b", replace(healthy))])
+    pd.testing.assert_series_equal(both.epochs.dtypes, healthy.epochs.dtypes)

@@ -1,0 +1,68 @@
+"""Importing batchaudit must change nothing: it loads no framework, no pandas, none of NumPy's streams."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import batchaudit
+
+HEAVY = {"pandas", "tensorflow", "keras", "tf_keras", "torch", "jax", "numpy.random", "matplotlib", "scipy"}
+
+# What runs inside the user's program and its workers, before and beside the training.
+WATCHING = [
+    "batchaudit",
+    "batchaudit.capture.recorder",
+    "batchaudit.journal.writer",
+    "batchaudit.sources",
+    "batchaudit.strategies",
+    "batchaudit.strategies.processes",
+    "batchaudit.strategies.threads",
+    "batchaudit.auditing",
+]
+
+
+def in_a_fresh_process(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def loaded_by(module: str) -> set[str]:
+    return set(in_a_fresh_process(f"import sys, {module}; print(*sys.modules)").split())
+
+
+@pytest.mark.parametrize("module", WATCHING)
+def test_importing_loads_nothing_heavy(module: str) -> None:
+    assert not HEAVY & loaded_by(module)
+
+
+def test_the_check_would_see_a_heavy_import() -> None:
+    assert {"pandas", "numpy.random"} <= loaded_by("pandas")
+
+
+def test_importing_draws_nothing() -> None:
+    before_and_after = (
+        "import random; a = random.getstate(); import batchaudit.auditing; print(a == random.getstate())"
+    )
+    assert in_a_fresh_process(before_and_after).strip() == "True"
+
+
+@pytest.mark.parametrize("name", batchaudit.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    value = getattr(batchaudit, name)
+    assert value.__name__ == name
+    assert value.__doc__
+
+
+def test_the_public_names_are_few_sorted_and_listed() -> None:
+    assert len(batchaudit.__all__) <= 15
+    assert batchaudit.__all__ == sorted(batchaudit.__all__)
+    assert set(batchaudit.__all__) <= set(dir(batchaudit))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'batches'"):
+        batchaudit.batches  # noqa: B018
