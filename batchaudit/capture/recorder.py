@@ -230,7 +230,8 @@ class Recorder:
             Event(
                 stage=Stage.PRODUCED, flags=flags | more, thread=threading.get_native_id(),
                 epoch=shared.epoch, index=index, digest_hi=seen.digest_hi, digest_lo=seen.digest_lo,
-                nbytes=seen.nbytes, began_ns=began, ended_ns=ended, streams_before=before, streams_after=after,
+                nbytes=seen.nbytes, began_ns=began, ended_ns=ended,
+                streams_before=before, streams_after=after,
                 samples=seen.samples, ids=self._ids(batch, seen),
                 framework_worker=getattr(shared.local, "framework_worker", -1),
                 text="; ".join(seen.unhashable)[:2000],

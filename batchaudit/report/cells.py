@@ -61,22 +61,20 @@ def ratio(value: Any) -> str:
     """A share of 1 with two digits; only a true 0 is written 0.00 and only a true 1 is written 1.00."""
     if is_unknown(value):
         return UNKNOWN
-    if 0 < value < 0.005:
+    text = f"{value:.2f}"
+    if text == "0.00" and value > 0:
         return "<0.01"
-    if 0.995 <= value < 1:
-        return ">0.99"
-    return f"{value:.2f}"
+    return ">0.99" if text == "1.00" and value < 1 else text
 
 
 def percent(value: Any) -> str:
     """A share of 1 in percent; only a true 0 is written 0 % and only a true 1 is written 100 %."""
     if is_unknown(value):
         return UNKNOWN
-    if 0 < value < 0.005:
+    text = f"{100 * value:.0f} %"
+    if text == "0 %" and value > 0:
         return "<1 %"
-    if 0.995 <= value < 1:
-        return ">99 %"
-    return f"{100 * value:.0f} %"
+    return ">99 %" if text == "100 %" and value < 1 else text
 
 
 def span(values: list[Any]) -> str:

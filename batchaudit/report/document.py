@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ import pandas as pd
 
 from batchaudit.diagnosis.finding import Finding, Verdict
 from batchaudit.report.model import SCHEMA_VERSION, Report, Run
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 # What is a whole number even where a missing value has made floats of its column.
 _COUNTS = (
@@ -151,4 +154,4 @@ def plain(value: Any) -> Any:
 
 def _encodable(text: str) -> str:
     # A file name that is no UTF-8 carries lone surrogates, which other readers of JSON refuse.
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)

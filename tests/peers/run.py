@@ -170,9 +170,7 @@ def _compared(name: str, unwatched: Outcome, watched: Outcome) -> Result:
             test: unwatched.account(test) for test, outcome in unwatched.tests.items() if outcome == "failed"
         },
         newly_failing={
-            test: watched.account(test)
-            for test in unwatched.passed()
-            if watched.tests.get(test) != "passed"
+            test: watched.account(test) for test in unwatched.passed() if watched.tests.get(test) != "passed"
         },
         newly_passing=[test for test in watched.passed() if unwatched.tests.get(test) != "passed"],
         troubles={
@@ -183,10 +181,15 @@ def _compared(name: str, unwatched: Outcome, watched: Outcome) -> Result:
     )
 
 
+def moved(tests: str) -> str:
+    """The text of a test file with its imports as they are in the release."""
+    return _MOVED.sub(r"\1.src", tests)
+
+
 def _run(path: Path, folder: Path, watched: bool, timeout: float) -> Outcome:
     """Runs one file in a process of its own, from a folder where nothing but it can be imported."""
     folder.mkdir()
-    (folder / path.name).write_text(_MOVED.sub(r"\1.src", path.read_text()))
+    (folder / path.name).write_text(moved(path.read_text()))
     (folder / "pytest.ini").write_text("[pytest]\n")
     command = [sys.executable, "-m", "pytest", "-c", "pytest.ini", "-p", "no:cacheprovider", "-p", "outcomes"]
     command += ["-p", "watching"] if watched else []
@@ -285,7 +288,15 @@ def _versions() -> dict[str, str]:
 
 def _print(results: list[Result]) -> None:
     print(", ".join(f"{name} {version}" for name, version in _versions().items()))
-    heads = ("tests", "skipped", "passed unwatched", "passed watched", "newly failing", "sources watched", "batches logged")
+    heads = (
+        "tests",
+        "skipped",
+        "passed unwatched",
+        "passed watched",
+        "newly failing",
+        "sources watched",
+        "batches logged",
+    )
     width = max(len(result.file) for result in results)
     print(f"\n{'file':{width}}  " + "  ".join(heads))
     for result in results:
@@ -309,7 +320,9 @@ def _print_notes(result: Result) -> None:
     notes += [
         f"newly failing: {test} ({outcome} when watched)" for test, outcome in result.newly_failing.items()
     ]
-    notes += [f"fails unwatched: {test}: {_short(account)}" for test, account in result.failing_unwatched.items()]
+    notes += [
+        f"fails unwatched: {test}: {_short(account)}" for test, account in result.failing_unwatched.items()
+    ]
     notes += [f"passes only when watched: {test}" for test in result.newly_passing]
     notes += [f"logging stopped: {failure}" for failure in result.log_failures]
     vacuous = result.vacuous()

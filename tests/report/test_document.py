@@ -86,7 +86,7 @@ def test_what_is_not_known_is_null(make_report):
         (np.array([[1.0, np.nan]]), [[1.0, None]]),
         ({1: {2, 3}}, {"1": [2, 3]}),
         ((np.int64(1), "a"), [1, "a"]),
-        ("\udc80", "?"),
+        ("\udc80", "\N{REPLACEMENT CHARACTER}"),
         (np.str_("x"), "x"),
         (pd.Timestamp("2024-01-01"), "2024-01-01 00:00:00"),
     ],

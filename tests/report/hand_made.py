@@ -1,0 +1,217 @@
+"""Reports made by hand: what the renderers must be able to show; see conftest.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from batchaudit.diagnosis.finding import Finding, Verdict
+from batchaudit.report.model import Report, Run
+
+UNSHARDED = Finding(
+    cause="unsharded-replica",
+    severity="error",
+    scope="worker",
+    summary="Each of the 4 workers walks the whole stream: 8 of 32 batches of an epoch are different.",
+    evidence={
+        "workers": 4,
+        "multiplicity": {4: 8},
+        "shares": [0.25, 0.25, 0.25, 0.25],
+        "equal_replicas": True,
+    },
+    fix="for i in range(worker_index, len(paths), workers):\n    yield load(paths[i])",
+)
+VERDICTS = (
+    Verdict("unsharded-replica", "ruled out", "no batch was delivered twice"),
+    Verdict("rng-clone", "not observable", "no random stream moved"),
+    Verdict("rng-epoch-reset", "not observable", "no random stream moved"),
+    Verdict("shared-state-race", "not observable", "one worker only"),
+)
+
+
+def epoch(run: Run, number: int, **values: Any) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "run": run.run,
+        "source": run.source,
+        "strategy": run.strategy,
+        "epoch": number,
+        "produced": 32.0,
+        "probes": 0,
+        "delivered": 32,
+        "unique": 32,
+        "effective_ratio": 1.0,
+        "new_unique": 32,
+        "copies": {1: 32},
+        "samples": 1024.0,
+        "unique_samples": 1024.0,
+        "sample_copies": {1: 1024},
+        "sample_coverage": 1.0,
+        "expected_unique": 32.0,
+        "expected_unique_samples": 1024.0,
+        "seed_divergence": 1.0,
+        "seed_divergence_note": "",
+        "epoch_divergence": 1.0,
+        "lockstep": 0.0,
+        "workers": max(run.workers_configured, 1),
+        "workers_configured": run.workers_configured,
+    }
+    return {**row, **values}
+
+
+def workers(run: Run, number: int, delivered: list[int]) -> list[dict[str, Any]]:
+    return [
+        {
+            "run": run.run,
+            "source": run.source,
+            "strategy": run.strategy,
+            "epoch": number,
+            "worker": worker,
+            "host": "host",
+            "rank": 0,
+            "pid": 100 + worker,
+            "thread": 1,
+            "delivered": many,
+            "produced": many,
+            "unique": many,
+            "share": many / sum(delivered),
+        }
+        for worker, many in enumerate(delivered)
+    ]
+
+
+def batches(run: Run, number: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "run": run.run,
+            "source": run.source,
+            "strategy": run.strategy,
+            "epoch": number,
+            "step": step,
+            "worker": step if step else pd.NA,
+            "index": step,
+            "digest": f"{step:016x}",
+            "copies": 1,
+            "new": True,
+            "samples": 32,
+            "nbytes": 4096,
+            "probe": False,
+            "seconds": 0.25 if step else float("nan"),
+        }
+        for step in range(2)
+    ]
+
+
+def report(
+    runs: list[Run], epochs: list[dict[str, Any]], shares: Sequence[dict[str, Any]] = (), **rest: Any
+) -> Report:
+    columns = list(epoch(Run("r", "s", "serial"), 0))
+    worker_columns = list(workers(Run("r", "s", "serial"), 0, [1])[0])
+    rows = [row for run in runs for row in batches(run, 0)]
+    frame = pd.DataFrame(rows).astype({"worker": "Int64"}) if rows else pd.DataFrame()
+    return Report(
+        runs=tuple(runs),
+        epochs=pd.DataFrame(list(epochs), columns=columns),
+        workers=pd.DataFrame(list(shares), columns=worker_columns),
+        batches=frame,
+        **rest,
+    )
+
+
+def healthy_report() -> Report:
+    run = Run("today", "make_loader", "threads:4", 4, verdicts=VERDICTS)
+    return report([run], [epoch(run, number) for number in range(3)], workers(run, 0, [8, 8, 8, 8]))
+
+
+def sick_report() -> Report:
+    """A serial run, forked replicas, a strategy that cannot run, and one that ended early."""
+    serial = Run("today", "make_loader", "serial", verdicts=VERDICTS)
+    found = Verdict("unsharded-replica", "found", "every batch was delivered 4 times")
+    fork = Run("today", "make_loader", "fork:4", 4, findings=(UNSHARDED,), verdicts=(found, *VERDICTS[1:]))
+    spawn = Run("today", "make_loader", "spawn:4", 4, skipped="a generator cannot be pickled.")
+    broken = Run("today", "make_loader", "threads:4", 4, error=TRACEBACK)
+    unmoved = {"seed_divergence": float("nan"), "seed_divergence_note": "no random stream moved"}
+    epochs = [
+        epoch(serial, number, **{**unmoved, "seed_divergence_note": "one worker"}) for number in range(2)
+    ]
+    sick = {"produced": 35.0, "unique": 8, "effective_ratio": 0.25, "copies": {4: 8}, "unique_samples": 256.0}
+    epochs += [
+        epoch(fork, number, **sick, **unmoved, sample_coverage=0.25, new_unique=8 if number == 0 else 0)
+        for number in range(2)
+    ]
+    epochs += [epoch(broken, 0, delivered=3, unique=3, produced=5.0, new_unique=3, seed_divergence=0.9999)]
+    return report([serial, fork, spawn, broken], epochs, workers(fork, 0, [20, 6, 4, 2]))
+
+
+TRACEBACK = """\
+Traceback (most recent call last):
+  File "loader.py", line 7, in make_loader
+    yield load(path)
+ValueError: generator already executing"""
+
+
+NUMBERS = (
+    "produced",
+    "probes",
+    "unique",
+    "effective_ratio",
+    "new_unique",
+    "samples",
+    "unique_samples",
+    "sample_coverage",
+    "expected_unique",
+    "expected_unique_samples",
+    "seed_divergence",
+    "epoch_divergence",
+    "lockstep",
+    "workers",
+)
+
+
+def unknown_report() -> Report:
+    """Nothing could be known but what was delivered, and the log is damaged."""
+    run = Run("today", "make_loader", "as-is", 2, verdicts=VERDICTS)
+    nothing = {name: float("nan") for name in NUMBERS}
+    rows = [epoch(run, number, **nothing, copies={}, sample_copies={}) for number in range(2)]
+    return report(
+        [run],
+        rows,
+        complete=False,
+        notes=("2 records of worker 1 are damaged",),
+        missing_ranks=(1,),
+        ranks=(0, 2),
+    )
+
+
+HOSTILE = "[red]<b>x</b>\x1b[31m\x1b]0;title\x07\u202e{{ 7*7 }}\r:smile:\udc80"
+
+
+def hostile_report() -> Report:
+    finding = replace(
+        UNSHARDED, summary=HOSTILE, fix=f"# {HOSTILE}", evidence={HOSTILE: HOSTILE, "list": [HOSTILE]}
+    )
+    run = Run(HOSTILE, HOSTILE, HOSTILE, 4, error=HOSTILE, findings=(finding,), verdicts=VERDICTS)
+    skipped = Run(HOSTILE, "other", HOSTILE, 4, skipped=HOSTILE)
+    note = {"seed_divergence": float("nan"), "seed_divergence_note": HOSTILE}
+    return report([run, skipped], [epoch(run, 0, **note)], notes=(HOSTILE,))
+
+
+def long_report() -> Report:
+    run = Run("today", "make_loader", "serial", verdicts=VERDICTS)
+    return report([run], [epoch(run, number) for number in range(100)])
+
+
+def empty_report() -> Report:
+    return report([], [])
+
+
+REPORTS: dict[str, Callable[[], Report]] = {
+    "healthy": healthy_report,
+    "sick": sick_report,
+    "unknown": unknown_report,
+    "hostile": hostile_report,
+    "long": long_report,
+    "empty": empty_report,
+}
