@@ -231,8 +231,8 @@ class _Auditor:
         try:
             with preserved_streams(seed), self._job(name, epochs) as job:
                 strategies.drive(job, strategies.parse("serial"))
-        except BatchauditError:
-            raise
+        except BatchauditError as error:
+            raise type(error)(f"{self.manifest.source}: {error}") from None
         except Exception as error:
             raise UsageError(f"{self.manifest.source} raised {_in_words(error)}") from error
 
@@ -284,6 +284,7 @@ class _Auditor:
                 self.manifest.steps_per_epoch,
                 self._timeout,
                 self._target.renewable,
+                _is_sized(self._target.last),
                 tell,
             )
         finally:
@@ -320,6 +321,14 @@ def _name_of(source: Any) -> str:
     if isinstance(source, functools.partial):
         return _name_of(source.func)
     return str(getattr(source, "__name__", type(source).__name__))
+
+
+def _is_sized(source: Any) -> bool:
+    """Whether a source has a length; an endless `PyDataset` has none."""
+    try:
+        return sources.length_of(source) is not None
+    except Exception:
+        return False
 
 
 def _own_workers(source: Any) -> int:

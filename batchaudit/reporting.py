@@ -162,7 +162,9 @@ def _notes(
     if not health.complete:
         lost = f"{health.bytes_dropped:,} bytes dropped, {health.gaps:,} events missing"
         more = [*health.failures, *(f"{name}: unreadable" for name in health.files_unreadable)]
-        notes.append("INCOMPLETE LOG: " + "; ".join([lost, *more]) + ". What is missing may hold duplicates.")
+        notes.append(
+            "the log is not whole: " + "; ".join([lost, *more]) + ". What is missing may hold duplicates."
+        )
     texts = events[events["stage"] == "produced"].groupby("source", observed=True)["text"].unique()
     for source, said in texts.items():
         unhashable = sorted({text for text in said if text})

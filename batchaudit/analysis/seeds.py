@@ -68,7 +68,7 @@ def divergence(tables: Tables) -> pd.DataFrame:
     At a local step that W >= 2 workers reached with D different states of a stream that moved, the
     divergence is (D - 1) / (W - 1): 1 where all differ, 0 where all are the same. It is averaged over the
     epoch's steps; with several streams the least of them counts. `epoch_divergence` is the share of an
-    epoch's states that no earlier epoch had at the same step of it.
+    epoch's draws whose states no earlier epoch had at the same step of it.
 
     Args:
         tables: the events of one source and strategy.
@@ -140,15 +140,30 @@ def alike(made: pd.DataFrame, stream: str) -> pd.DataFrame:
 
 
 def new_states(made: pd.DataFrame, here: pd.DataFrame, epoch: int, stream: str) -> float:
-    """The share of an epoch's draws that began from a state which no earlier epoch had at that step."""
+    """The share of an epoch's draws whose states no earlier epoch had at that step.
+
+    Args:
+        made: produced batches of all epochs, with epoch and epoch_step.
+        here: those of one epoch.
+        epoch: its number.
+        stream: a stream that moved.
+
+    Returns:
+        A share from 0 to 1; NaN in the first epoch, and where nothing was drawn.
+    """
     earlier = made[made["epoch"] < epoch]
     if earlier.empty:
         return float("nan")
-    column = f"rng_{stream}_before"
-    before = set(zip(earlier["epoch_step"], earlier[column], strict=True))
-    drawn = here[moved(here, stream)]
-    new = [pair not in before for pair in zip(drawn["epoch_step"], drawn[column], strict=True)]
-    return float(np.mean(new)) if new else float("nan")
+    drawn, known = here[moved(here, stream)], earlier[moved(earlier, stream)]
+    if drawn.empty:
+        return float("nan")
+    # A source that seeds the stream for each batch comes from another state, and ends in the same.
+    old = np.zeros(len(drawn), bool)
+    for column in (f"rng_{stream}_before", f"rng_{stream}_after"):
+        old |= pd.MultiIndex.from_frame(drawn[["epoch_step", column]]).isin(
+            pd.MultiIndex.from_frame(known[["epoch_step", column]])
+        )
+    return float(1 - old.mean())
 
 
 def lockstep(made: pd.DataFrame, streams: list[str]) -> list[Lockstep]:

@@ -1,4 +1,4 @@
-"""The pipelines of the demo, as people write them. Requires TensorFlow, Keras 3 and tf_keras.
+"""The pipelines of the demo, as people write them. Requires Keras 3 and tf_keras.
 
 Each takes the folder of the images and gives a new source. They are module-level, and so are what they
 return, so that they reach worker processes by every start method that their kind allows.
@@ -11,12 +11,10 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import redirect_stdout
-from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras.src.legacy.preprocessing import image as keras_image
 from tf_keras.preprocessing import image as tf_keras_image
 
@@ -38,7 +36,7 @@ def in_order(folder: Folder) -> Iterator[Batch]:
 
 
 def one_pass(folder: Folder) -> Iterator[Batch]:
-    """Yields the images in the order of their files, once."""
+    """Yields the images in the order of their files, once: what (e) gives to tf.data."""
     files = image_files(folder)
     for start in range(0, len(files), BATCH_SIZE):
         yield read_batch(files[start : start + BATCH_SIZE])
@@ -91,8 +89,10 @@ def keras_images(folder: Folder, seed: int | None = None) -> Any:
     return _flow(keras_image, folder, seed)
 
 
-def images_in_generator(folder: Folder, seed: int | None = None, looked_at: bool = False) -> Iterator[Any]:
-    """A generator around tf_keras' ImageDataGenerator.
+def images_in_generator(
+    folder: Folder, seed: int | None = None, looked_at: bool = False
+) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+    """A generator around tf_keras' ImageDataGenerator, which says of each image which file it is.
 
     Args:
         folder: where the images are.
@@ -103,14 +103,23 @@ def images_in_generator(folder: Folder, seed: int | None = None, looked_at: bool
         An endless generator.
     """
     images = tf_keras_images(folder, seed)
+    labels = np.asarray(images.classes)
+    images.classes = np.arange(len(labels))  # so that it gives numbers of files for labels
     if looked_at:
         next(images)
-    return _each(images)
+    return _numbered(images, labels)
 
 
-def _each(images: Any) -> Iterator[Any]:
+def _numbered(images: Any, labels: np.ndarray) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
     while True:
-        yield next(images)
+        batch, numbers = next(images)
+        files = numbers.astype(np.int64)
+        yield {"image": batch, "file": files}, labels[files]
+
+
+def file_numbers(batch: tuple[dict[str, np.ndarray], np.ndarray]) -> np.ndarray:
+    """Which files the images of a batch of `images_in_generator` came from: the audit's `key`."""
+    return batch[0]["file"]
 
 
 def _flow(module: Any, folder: Folder, seed: int | None) -> Any:
@@ -166,15 +175,3 @@ class NoisyByIndex(Noisy):
     def on_epoch_end(self) -> None:
         """Goes on to the next epoch."""
         self.epoch += 1
-
-
-# -- (e) tf.data from a generator -----------------------------------------------------------------
-
-
-def dataset(folder: Folder) -> tf.data.Dataset:
-    """A `tf.data.Dataset` made of one copy of the generator."""
-    signature = (
-        tf.TensorSpec((None, IMAGE_SIZE, IMAGE_SIZE, 1), tf.float32),
-        tf.TensorSpec((None,), tf.int64),
-    )
-    return tf.data.Dataset.from_generator(partial(one_pass, folder), output_signature=signature)

@@ -144,4 +144,5 @@ class Report:
 
 
 def _of(frame: pd.DataFrame, run: Run) -> pd.DataFrame:
-    return frame[(frame["source"] == run.source) & (frame["strategy"] == run.strategy)]
+    same = [frame[name] == getattr(run, name) for name in ("run", "source", "strategy")]
+    return frame[same[0] & same[1] & same[2]]

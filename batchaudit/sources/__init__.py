@@ -32,6 +32,17 @@ def kind_of(source: object) -> Kind:
     return _family(source)[1]
 
 
+def length_of(source: Any) -> int | None:
+    """How many batches a pass over a source has; None where it does not say.
+
+    Args:
+        source: the user's object.
+    """
+    if kind_of(source) is Kind.INDEXED:
+        return indexed.batch_count(source)
+    return len(source) if hasattr(type(source), "__len__") else None
+
+
 def watch(source: Any, recorder: Recorder) -> Any:
     """Makes a watched source of the user's: the same type, length, attributes, hooks and picklability.
 

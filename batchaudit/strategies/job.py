@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,8 @@ from batchaudit.errors import BatchauditError, UsageError
 Stream = Generator[tuple[int, Any], None, None]
 """Yields (ticket of the produced batch or 0, batch)."""
 
-MOST_BATCHES = 10_000
-"""Where no epoch length is given, a pass of more batches is taken for an endless one."""
+MOST_BATCHES, MOST_SECONDS = 10_000, 60.0
+"""Where no epoch length is given or known, a pass of more is taken for an endless one."""
 
 
 class Skip(BatchauditError):  # noqa: N818 - it is no error of anybody's
@@ -31,6 +32,7 @@ class Job:
         steps_per_epoch: batches of an epoch; None for the source's own length.
         timeout: seconds without a batch after which the workers are given up.
         renewable: whether an exhausted source can be made anew.
+        sized: whether the source says how long it is.
         on_batch: told the epoch and step of each delivered batch.
     """
 
@@ -40,6 +42,7 @@ class Job:
     steps_per_epoch: int | None = None
     timeout: float = 120.0
     renewable: bool = False
+    sized: bool = False
     on_batch: Callable[[int, int], None] = lambda epoch, step: None
 
     def deliver(self, batch: object, epoch: int, step: int, ticket: int = 0) -> None:
@@ -77,7 +80,7 @@ class Job:
                 stream.close()
 
     def _epoch(self, stream: Stream, epoch: int) -> int:
-        step = 0
+        step, began = 0, time.monotonic()
         while step != self.steps_per_epoch:
             try:
                 ticket, batch = next(stream)
@@ -86,20 +89,24 @@ class Job:
             self.deliver(batch, epoch, step, ticket)
             del batch
             step += 1
-            self.check_length(step)
+            self.check_length(step, time.monotonic() - began)
         return step
 
-    def check_length(self, step: int) -> None:
+    def check_length(self, step: int, seconds: float = 0.0) -> None:
         """Refuses to follow a pass without an end.
 
         Args:
             step: batches delivered in this epoch.
+            seconds: for how long.
 
         Raises:
-            UsageError: it is longer than `MOST_BATCHES` and `steps_per_epoch` is not given.
+            UsageError: no length of the epoch is given or known, and it is longer than `MOST_BATCHES` or
+                `MOST_SECONDS`.
         """
-        if self.steps_per_epoch is None and step >= MOST_BATCHES:
+        if self.steps_per_epoch is not None or self.sized:
+            return
+        if step >= MOST_BATCHES or seconds > MOST_SECONDS:
             raise UsageError(
-                f"the source was still yielding after {MOST_BATCHES:,} batches: give an endless or very long "
-                "source the length of its epoch (steps_per_epoch=, or --steps-per-epoch on the command line)."
+                f"still yielding after {step:,} batches and {seconds:.0f} s: give an endless or long source the "
+                "length of its epoch (steps_per_epoch=, or --steps-per-epoch on the command line)."
             )

@@ -20,7 +20,7 @@ from batchaudit.sources import kind_of
 from batchaudit.sources.kinds import Kind
 from batchaudit.strategies import transit as transits
 from batchaudit.strategies.job import Job, Skip
-from batchaudit.strategies.pool_guard import Guard, guarded
+from batchaudit.strategies.pool_guard import Guard, guarded, pool_class
 from batchaudit.strategies.processes import check_pickles
 from batchaudit.strategies.spec import Strategy
 from batchaudit.strategies.start import start_method
@@ -181,7 +181,11 @@ def _followed(transit: Transit) -> Iterator[weakref.WeakSet[Any]]:
         # A new queue and counter: those of another start method cannot be sent to the workers.
         stack.enter_context(
             replaced(
-                py_dataset_adapter, get_index=produce_index, _WORKER_ID_QUEUE=None, _SEQUENCE_COUNTER=None
+                py_dataset_adapter,
+                get_index=produce_index,
+                get_pool_class=pool_class(py_dataset_adapter.get_pool_class),
+                _WORKER_ID_QUEUE=None,
+                _SEQUENCE_COUNTER=None,
             )
         )
         stack.enter_context(replaced(py_dataset_adapter.OrderedEnqueuer, get=unpacking))

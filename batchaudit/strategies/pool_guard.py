@@ -7,7 +7,7 @@ progress, fails the results that are outstanding, so that Keras raises as it doe
 
 from __future__ import annotations
 
-import signal
+import multiprocessing
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +16,7 @@ from multiprocessing.pool import RUN, TERMINATE, Pool
 from typing import Any
 
 from batchaudit.errors import WorkerError
+from batchaudit.strategies.start import in_words
 
 
 class Guard:
@@ -34,7 +35,6 @@ class Guard:
         self._give_up = give_up
         self._progress = time.monotonic()
         self._stop = threading.Event()
-        self._seen: dict[int, tuple[Any, Any]] = {}
 
     def progress(self) -> None:
         """Says that a batch has come."""
@@ -55,24 +55,57 @@ class Guard:
 
     def _death(self) -> str | None:
         for pool in self._pools():
-            for process in list(getattr(pool, "_pool", ())):
-                if hasattr(process, "exitcode"):
-                    self._seen[process.pid] = (pool, process)
-        for pid, (pool, process) in list(self._seen.items()):
-            code = process.exitcode
-            if code is None:
-                continue
-            del self._seen[pid]
-            # A pool that is closed lets its workers end; one that is terminated kills them.
-            if pool._state != TERMINATE and (code != 0 or pool._state == RUN):
-                how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-                return f"worker pid {pid} died ({how}); its batch is lost"
+            for process in list(getattr(pool, "born", ())):
+                code = process.exitcode
+                if code is not None and _too_early(pool, code):
+                    return f"worker pid {process.pid} died ({in_words(code)}); its batch is lost"
         return None
 
     def _stall(self) -> str | None:
         if time.monotonic() - self._progress < self._timeout:
             return None
         return f"no batch came from the workers for {self._timeout:g} s"
+
+
+class WatchedPool(Pool):
+    """A pool that remembers every worker it ever had: one that dies at once is replaced before anybody looks."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        born: list[Any] = []
+
+        def process(context: Any, *args: Any, **kwargs: Any) -> Any:
+            made = context.Process(*args, **kwargs)
+            born.append(made)
+            return made
+
+        self.born = born
+        self.Process = process  # the pool's threads may not refer to the pool itself
+        super().__init__(*args, **kwargs, context=multiprocessing.get_context())  # type: ignore[call-arg,misc]
+
+
+def pool_class(original: Callable[[bool], Any]) -> Callable[[bool], Any]:
+    """Stands in for Keras' `get_pool_class`.
+
+    Args:
+        original: Keras' own.
+
+    Returns:
+        The same, with a `WatchedPool` in place of `multiprocessing.Pool`.
+    """
+
+    def get_pool_class(use_multiprocessing: bool) -> Any:
+        made = original(use_multiprocessing)
+        return WatchedPool if made == multiprocessing.Pool else made
+
+    return get_pool_class
+
+
+def _too_early(pool: Any, code: int) -> bool:
+    """Whether a worker that ended was still needed.
+
+    A pool that is terminated kills its workers; one that is closed lets them end, once nothing is owed.
+    """
+    return pool._state != TERMINATE and (code != 0 or pool._state == RUN or bool(pool._cache))
 
 
 def fail_outstanding(pool: Pool, error: Exception) -> None:

@@ -24,6 +24,7 @@ from batchaudit.sources.kinds import Kind
 from batchaudit.strategies.job import Job, Skip, Stream
 from batchaudit.strategies.serial import drive_indexed, renewing
 from batchaudit.strategies.spec import Strategy
+from batchaudit.strategies.start import in_words
 
 _BATCH, _END, _ERROR = range(3)
 _PATIENCE = 2.0  # seconds
@@ -156,13 +157,6 @@ class _Workers:
         process.join(_PATIENCE)
         how = in_words(process.exitcode)
         return f"worker {worker} (pid {process.pid}) died ({how}) after {self.batches[worker]} batches"
-
-
-def in_words(exitcode: int | None) -> str:
-    """How a process ended."""
-    if exitcode is None:
-        return "its pipe is closed, though it still runs"
-    return f"by signal {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit code {exitcode}"
 
 
 def _replicas(job: Job, strategy: Strategy, source: Any) -> Stream:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from batchaudit.errors import UsageError
 from batchaudit.sources import kind_of
 from batchaudit.sources.indexed import batch_count
 from batchaudit.sources.kinds import Kind
@@ -51,7 +52,7 @@ def drive_indexed(job: Job, source: Any, batches: Any) -> None:
     """
     count = batch_count(source)
     if count is None and job.steps_per_epoch is None:
-        job.check_length(10**9)
+        raise UsageError("the source has no length: give the length of its epoch (steps_per_epoch=).")
     length = count if count is not None else (job.steps_per_epoch or 0) * job.epochs
 
     def one_pass() -> Stream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -31,3 +32,10 @@ def start_method(name: str | None) -> Iterator[str]:
         yield multiprocessing.get_start_method()
     finally:
         multiprocessing.set_start_method(before, force=True)
+
+
+def in_words(exitcode: int | None) -> str:
+    """How a process ended."""
+    if exitcode is None:
+        return "its pipe is closed, though it still runs"
+    return f"by signal {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit code {exitcode}"

@@ -20,7 +20,7 @@ from batchaudit.sources import kind_of
 from batchaudit.sources.kinds import Kind
 from batchaudit.strategies import transit as transits
 from batchaudit.strategies.job import Job, Skip
-from batchaudit.strategies.pool_guard import Guard, guarded
+from batchaudit.strategies.pool_guard import Guard, guarded, pool_class
 from batchaudit.strategies.processes import check_pickles
 from batchaudit.strategies.spec import Strategy
 from batchaudit.strategies.start import start_method
@@ -94,6 +94,10 @@ def _handler(job: Job, strategy: Strategy, source: Any, epochs: range, transit: 
             )
         except StopIteration:
             raise UsageError("the source yields no batch at all.") from None
+        except ValueError as error:
+            if "non-empty" in str(error):
+                raise UsageError("the source yields no batch at all.") from None
+            raise
         transit.peeked = [ticket for ticket in [job.recorder.take_ticket()] if ticket]
     return handler
 
@@ -159,6 +163,7 @@ def _followed(transit: Transit) -> Iterator[weakref.WeakSet[Any]]:
                 data_utils,
                 next_sample=produce_next,
                 get_index=produce_index,
+                get_pool_class=pool_class(data_utils.get_pool_class),
                 _WORKER_ID_QUEUE=None,
                 _SEQUENCE_COUNTER=None,
             )

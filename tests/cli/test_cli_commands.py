@@ -178,6 +178,16 @@ def test_a_bad_key(folder):
     assert "is not callable" in done.stderr
 
 
+def test_a_framework_that_is_not_installed(folder):
+    (folder / "without_of_a_test.py").write_text(
+        "import sys\nsys.modules['tensorflow'] = sys.modules['tf_keras'] = None\ndef make(): return [[0]]\n"
+    )
+    done = batchaudit(folder, "audit", "without_of_a_test.py:make", "--strategy", "tf_keras-threads:2")
+    assert done.returncode == 2
+    assert "pip install 'batchaudit[tensorflow]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_bad_runs(folder):
     missing = batchaudit(folder, "report", "none")
     assert (missing.returncode, missing.stdout) == (2, "")

@@ -1,6 +1,7 @@
-"""A pytest plugin that writes down how each test ended, as it ends: what came before a crash or a hang is kept.
+"""A pytest plugin that writes down how each test ended, as it ends: a crash or a hang takes nothing back.
 
-It also does what the peers' own way of starting their tests does before the first one. Requires pytest and, in the environment, the folder to write to (`OUT`).
+It also does what the peers' own way of starting their tests does before the first one. Requires pytest and,
+in the environment, the folder to write to (`OUT`). The runner reads what was written.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import pytest
 
 OUT = "BATCHAUDIT_PEERS_OUT"
 FILE = "outcomes.jsonl"
+WATCHED = "watched.jsonl"
+JOURNAL = "journal"
 
 _RANK = {"passed": 0, "skipped": 1, "failed": 2}
 _worst: dict[str, str] = {}

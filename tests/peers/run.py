@@ -4,12 +4,13 @@
 
 What passes unwatched must pass watched. The exit code is 1 where a test newly fails, and where a file says
 nothing: no test passed unwatched, no source was watched, no batch was logged, or logging stopped. It is 2
-where a file is not in FOLDER. Requires batchaudit, pytest and the peers; a backend is chosen with KERAS_BACKEND.
+where a file is not in FOLDER. Requires batchaudit, pytest and the peers; KERAS_BACKEND chooses a backend.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.metadata
 import importlib.util
 import json
@@ -22,9 +23,12 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import outcomes
+from comparison import Outcome, Result, compared
 
 HERE = Path(__file__).resolve().parent
 # The runner may be started from a checkout that is not installed.
@@ -38,90 +42,28 @@ FILES = (
     "tf_keras/preprocessing/image_test.py",
     "tf_keras/engine/data_adapter_test.py",
 )
-VERSIONS = ("batchaudit", "keras", "tf_keras", "tensorflow", "jax", "torch", "numpy", "pytest")
+VERSIONS = ("keras", "tf_keras", "tensorflow", "jax", "torch", "numpy", "pytest")
 
 # tf_keras is released with its modules moved under `tf_keras.src`, its own imports rewritten like this.
 _MOVED = re.compile(r"^(\s*(?:from|import)\s+tf_keras)\b(?!\.src\b)", re.MULTILINE)
 
-
-@dataclass
-class Outcome:
-    """How the tests of one file ended in one process.
-
-    Attributes:
-        tests: passed, skipped or failed, by test; a test that never ended is not there.
-        why: pytest's account of each failure, by test.
-        trouble: what kept the process from running all of them, in its own words.
-    """
-
-    tests: dict[str, str] = field(default_factory=dict)
-    why: dict[str, str] = field(default_factory=dict)
-    trouble: str | None = None
-
-    def passed(self) -> list[str]:
-        """The tests that passed."""
-        return [test for test, outcome in self.tests.items() if outcome == "passed"]
-
-    def account(self, test: str) -> str:
-        """What became of a test, with pytest's account of it where it failed."""
-        outcome = self.tests.get(test, "never ended")
-        return f"{outcome}\n{self.why[test]}" if self.why.get(test) else outcome
-
-
-@dataclass
-class Result:
-    """One file, unwatched and watched.
-
-    Attributes:
-        file: its path in its repository.
-        tests: how many tests ended unwatched, the skipped ones among them.
-        skipped: how many of them were skipped.
-        passed_unwatched: how many passed without the wrapper.
-        passed_watched: how many passed with it.
-        failing_unwatched: what failed without the wrapper, which is no fault of it, and why.
-        newly_failing: what passed without and did not with it: failed, skipped, or never ended, and why.
-        newly_passing: what passed with the wrapper only.
-        sources: how many sources were watched, by type.
-        refused: what was handed over and is no source of batches, by type.
-        tests_watched: in how many tests a source was watched.
-        batches: how many produced batches the logs hold.
-        log_failures: why logging stopped, where it did.
-        troubles: what kept the unwatched and the watched process from running all tests.
-    """
-
-    file: str
-    tests: int = 0
-    skipped: int = 0
-    passed_unwatched: int = 0
-    passed_watched: int = 0
-    failing_unwatched: dict[str, str] = field(default_factory=dict)
-    newly_failing: dict[str, str] = field(default_factory=dict)
-    newly_passing: list[str] = field(default_factory=list)
-    sources: dict[str, int] = field(default_factory=dict)
-    refused: dict[str, int] = field(default_factory=dict)
-    tests_watched: int = 0
-    batches: int = 0
-    log_failures: list[str] = field(default_factory=list)
-    troubles: dict[str, str] = field(default_factory=dict)
-
-    def vacuous(self) -> str | None:
-        """Why this file proves nothing; None where it does."""
-        if not self.passed_unwatched:
-            return "no test passed unwatched"
-        if not self.sources or not self.batches:
-            return "no source was watched" if not self.sources else "no batch was logged"
-        return "logging stopped" if self.log_failures else None
-
-    def good(self) -> bool:
-        """Whether the wrapper was in place and changed no outcome for the worse."""
-        return not self.newly_failing and self.vacuous() is None
+_COLUMNS = (
+    "tests",
+    "skipped",
+    "passed unwatched",
+    "passed watched",
+    "newly failing",
+    "tests with sources",
+    "sources watched",
+    "batches logged",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     options = _parser().parse_args(argv)
     names = [name for name in FILES if not options.only or any(word in name for word in options.only)]
-    found = {name: _find(options.folder, name) for name in names}
+    found = {name: find(options.folder, name) for name in names}
     missing = [name for name, path in found.items() if path is None]
     if missing or not names:
         wanted = ", ".join(missing) or f"any file with {' or '.join(options.only)} in its name"
@@ -131,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.json:
         print(json.dumps(_document(results), indent=1))
     else:
-        _print(results)
+        show(results)
     return 0 if all(result.good() for result in results) else 1
 
 
@@ -139,46 +81,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path, help="holds the peers' checkouts, or is one")
     parser.add_argument(
-        "--only", action="append", default=[], metavar="WORD", help="files with WORD in the path"
+        "--only", action="append", default=[], metavar="WORD", help="files with it in the path"
     )
     parser.add_argument("--json", action="store_true", help="one document on standard output")
-    parser.add_argument("--timeout", type=float, default=1200, help="seconds that a file may take (each way)")
+    parser.add_argument("--timeout", type=float, default=1200, help="seconds that a file may take, each way")
     return parser
 
 
-def _find(folder: Path, name: str) -> Path | None:
+def find(folder: Path, name: str) -> Path | None:
+    """The file of a checkout that is `folder` or lies in it; None where there is none."""
     return next(iter([*folder.glob(name), *sorted(folder.glob(f"*/{name}"))]), None)
-
-
-def _compare(name: str, path: Path, timeout: float) -> Result:
-    with tempfile.TemporaryDirectory(prefix="batchaudit-peers-") as work:
-        folders = {way: Path(work, way) for way in ("unwatched", "watched")}
-        ended = {way: _run(path, folder, way == "watched", timeout) for way, folder in folders.items()}
-        result = _compared(name, ended["unwatched"], ended["watched"])
-        _add_what_was_watched(result, folders["watched"])
-    return result
-
-
-def _compared(name: str, unwatched: Outcome, watched: Outcome) -> Result:
-    return Result(
-        file=name,
-        tests=len(unwatched.tests),
-        skipped=list(unwatched.tests.values()).count("skipped"),
-        passed_unwatched=len(unwatched.passed()),
-        passed_watched=len(watched.passed()),
-        failing_unwatched={
-            test: unwatched.account(test) for test, outcome in unwatched.tests.items() if outcome == "failed"
-        },
-        newly_failing={
-            test: watched.account(test) for test in unwatched.passed() if watched.tests.get(test) != "passed"
-        },
-        newly_passing=[test for test in watched.passed() if unwatched.tests.get(test) != "passed"],
-        troubles={
-            way: each.trouble
-            for way, each in (("unwatched", unwatched), ("watched", watched))
-            if each.trouble is not None
-        },
-    )
 
 
 def moved(tests: str) -> str:
@@ -186,13 +98,26 @@ def moved(tests: str) -> str:
     return _MOVED.sub(r"\1.src", tests)
 
 
-def _run(path: Path, folder: Path, watched: bool, timeout: float) -> Outcome:
-    """Runs one file in a process of its own, from a folder where nothing but it can be imported."""
+# -- one file, twice ------------------------------------------------------------------------------
+
+
+def _compare(name: str, path: Path, timeout: float) -> Result:
+    with tempfile.TemporaryDirectory(prefix="batchaudit-peers-") as work:
+        unwatched = _run(path, Path(work, "unwatched"), timeout, "outcomes")
+        watched = _run(path, Path(work, "watched"), timeout, "outcomes", "watching")
+        result = compared(name, unwatched, watched)
+        _add_what_was_watched(result, Path(work, "watched"))
+    return result
+
+
+def _run(path: Path, folder: Path, timeout: float, *plugins: str) -> Outcome:
+    """Runs one file in a process of its own, in a folder where nothing beside it can be imported."""
     folder.mkdir()
     (folder / path.name).write_text(moved(path.read_text()))
     (folder / "pytest.ini").write_text("[pytest]\n")
-    command = [sys.executable, "-m", "pytest", "-c", "pytest.ini", "-p", "no:cacheprovider", "-p", "outcomes"]
-    command += ["-p", "watching"] if watched else []
+    command = [sys.executable, "-m", "pytest", "-c", "pytest.ini", "-p", "no:cacheprovider"]
+    for plugin in plugins:
+        command += ["-p", plugin]
     with (folder / "output.txt").open("w") as output:
         process = subprocess.Popen(
             [*command, path.name],
@@ -203,8 +128,8 @@ def _run(path: Path, folder: Path, watched: bool, timeout: float) -> Outcome:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        hung = _wait(process, timeout)
-    return _outcome(folder, process.returncode, f"it did not end in {timeout:g} s" if hung else None)
+        ended = wait(process, timeout)
+    return _outcome(folder, process.returncode, None if ended else f"it did not end in {timeout:g} s")
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -215,35 +140,39 @@ def _environment(folder: Path) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTEST_ADDOPTS": "",
-        "BATCHAUDIT_PEERS_OUT": str(folder),
+        outcomes.OUT: str(folder),
     }
 
 
-def _wait(process: subprocess.Popen[bytes], timeout: float) -> bool:
-    """Waits for a process and then ends what it left behind; returns whether it had to be ended itself."""
-    hung = False
+def wait(process: subprocess.Popen[bytes], timeout: float) -> bool:
+    """Waits for a process that leads a session of its own, and ends what is left of that.
+
+    Args:
+        process: the process.
+        timeout: for how many seconds it may run.
+
+    Returns:
+        Whether it ended by itself.
+    """
     try:
         process.wait(timeout)
+        return True
     except subprocess.TimeoutExpired:
-        hung = True
-    # Its session is its own, so its group holds it and the workers that its tests forgot, and nobody else.
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    process.wait()
-    return hung
+        return False
+    finally:
+        # The group holds it and the workers that its tests forgot, and nobody else.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _outcome(folder: Path, status: int, trouble: str | None) -> Outcome:
-    import outcomes
-
     lines = outcomes.read(folder, outcomes.FILE)
+    ended = [line for line in lines if "test" in line]
     errors = [line["error"] for line in lines if "error" in line]
     if trouble is None and (errors or status not in (0, 1)):
         said = (folder / "output.txt").read_text(errors="replace").splitlines()
         trouble = "\n".join(errors or [f"exit code {status}", *said[-20:]])
-    ended = [line for line in lines if "test" in line]
     return Outcome(
         tests={line["test"]: line["outcome"] for line in ended},
         why={line["test"]: line["why"] for line in ended if line["why"]},
@@ -252,19 +181,19 @@ def _outcome(folder: Path, status: int, trouble: str | None) -> Outcome:
 
 
 def _add_what_was_watched(result: Result, folder: Path) -> None:
-    import outcomes
-
-    lines = outcomes.read(folder, "watched.jsonl")
+    lines = outcomes.read(folder, outcomes.WATCHED)
     result.sources = dict(sum((Counter(line["watched"]) for line in lines), Counter()))
     result.refused = dict(sum((Counter(line["refused"]) for line in lines), Counter()))
     result.tests_watched = sum(bool(line["watched"]) for line in lines)
-    if not any((folder / "journal").glob("*")):
-        return
-    from batchaudit.journal import reader
+    if any((folder / outcomes.JOURNAL).glob("*")):
+        from batchaudit.journal import reader
 
-    log = reader.load(folder / "journal")
-    result.batches = int((log.events["stage"] == "produced").sum())
-    result.log_failures = list(log.health.failures)
+        log = reader.load(folder / outcomes.JOURNAL)
+        result.batches = int((log.events["stage"] == "produced").sum())
+        result.log_failures = list(log.health.failures)
+
+
+# -- what is said of them -------------------------------------------------------------------------
 
 
 def _document(results: list[Result]) -> dict[str, Any]:
@@ -279,57 +208,51 @@ def _document(results: list[Result]) -> dict[str, Any]:
 def _versions() -> dict[str, str]:
     versions = {"python": platform.python_version()}
     for name in VERSIONS:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return versions | {"backend": os.environ.get("KERAS_BACKEND", "tensorflow")}
 
 
-def _print(results: list[Result]) -> None:
+def show(results: list[Result]) -> None:
+    """Prints the table, and under it what a number cannot say."""
     print(", ".join(f"{name} {version}" for name, version in _versions().items()))
-    heads = (
-        "tests",
-        "skipped",
-        "passed unwatched",
-        "passed watched",
-        "newly failing",
-        "sources watched",
-        "batches logged",
-    )
     width = max(len(result.file) for result in results)
-    print(f"\n{'file':{width}}  " + "  ".join(heads))
+    print(f"\n{'file':{width}}  " + "  ".join(_COLUMNS))
     for result in results:
-        numbers = (
-            result.tests,
-            result.skipped,
-            result.passed_unwatched,
-            result.passed_watched,
-            len(result.newly_failing),
-            sum(result.sources.values()),
-            result.batches,
-        )
-        cells = (f"{number:{len(head)}}" for number, head in zip(numbers, heads, strict=True))
+        cells = (f"{count:{len(head)}}" for count, head in zip(_counts(result), _COLUMNS, strict=True))
         print(f"{result.file:{width}}  " + "  ".join(cells))
     for result in results:
-        _print_notes(result)
+        notes = _notes(result)
+        if notes:
+            print("\n  ".join([f"\n{result.file}", *notes]))
 
 
-def _print_notes(result: Result) -> None:
-    notes = [f"{way}: {trouble}" for way, trouble in result.troubles.items()]
-    notes += [
-        f"newly failing: {test} ({outcome} when watched)" for test, outcome in result.newly_failing.items()
-    ]
-    notes += [
-        f"fails unwatched: {test}: {_short(account)}" for test, account in result.failing_unwatched.items()
-    ]
-    notes += [f"passes only when watched: {test}" for test in result.newly_passing]
-    notes += [f"logging stopped: {failure}" for failure in result.log_failures]
+def _counts(result: Result) -> tuple[int, ...]:
+    return (
+        result.tests,
+        result.skipped,
+        result.passed_unwatched,
+        result.passed_watched,
+        len(result.newly_failing),
+        result.tests_watched,
+        sum(result.sources.values()),
+        result.batches,
+    )
+
+
+def _notes(result: Result) -> list[str]:
     vacuous = result.vacuous()
-    notes += [f"this proves nothing: {vacuous}"] if vacuous else []
-    if notes:
-        print(f"\n{result.file}")
-        print("\n".join(f"  {note}" for note in notes))
+    return [
+        *(f"{way}: {trouble}" for way, trouble in result.troubles.items()),
+        *(f"newly failing: {test}: {_short(account)}" for test, account in result.newly_failing.items()),
+        *(
+            f"fails unwatched: {test}: {_short(account)}"
+            for test, account in result.failing_unwatched.items()
+        ),
+        *(f"passes only when watched: {test}" for test in result.newly_passing),
+        *(f"logging stopped: {failure}" for failure in result.log_failures),
+        *([f"this proves nothing: {vacuous}"] if vacuous else []),
+    ]
 
 
 def _short(account: str) -> str:

@@ -1,4 +1,4 @@
-"""The runner, on small tests of Keras' own adapter; and on the real ones, where BATCHAUDIT_PEERS says they lie."""
+"""The runner, on small tests of Keras' own adapter; and on the real ones, where BATCHAUDIT_PEERS says."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_what_passes_unwatched_and_watched_is_good(tmp_path):
     assert result["batches"] == sum(BATCHES.values())
 
 
-def test_what_newly_fails_is_named_and_is_an_error(tmp_path, capsys):
+def test_what_newly_fails_is_named_and_is_an_error(tmp_path):
     code, result = _run(tmp_path, PASSES + SEES_THE_WRAPPER + DIES_WHEN_WATCHED)
     assert (code, result["passed_unwatched"], result["passed_watched"]) == (1, 4, 1)
     assert "somebody is watching" in result["newly_failing"].pop("test_sees_the_wrapper")
@@ -100,8 +100,8 @@ def test_a_file_that_is_not_there_is_named(tmp_path, capsys):
 @pytest.mark.parametrize("checkout", [".", "keras-master"])
 def test_a_file_is_found_in_a_checkout_and_beside_others(tmp_path, checkout):
     path = _written(tmp_path / checkout, "")
-    assert run._find(tmp_path, PLACE) == path
-    assert run._find(tmp_path, run.FILES[0]) is None
+    assert run.find(tmp_path, PLACE) == path
+    assert run.find(tmp_path, run.FILES[0]) is None
 
 
 def test_what_hangs_is_ended_with_what_it_started():
@@ -110,20 +110,20 @@ def test_what_hangs_is_ended_with_what_it_started():
     with hanging:
         assert hanging.stdout is not None
         hanging.stdout.readline()
-        assert run._wait(hanging, timeout=0.01)
+        assert not run.wait(hanging, timeout=0.01)
         # The child holds the other end of this pipe for as long as it lives.
         assert hanging.stdout.read() == b""
 
 
 def test_the_table_says_what_newly_failed_and_why(capsys):
     failed = {"test_a": "failed\n    assert 1 == 2\nE   assert 1 == 2\n", "test_b": "never ended"}
-    result = run.Result("some_test.py", 5, 1, 4, 2, {}, failed, sources={"list": 3}, batches=7)
-    run._print([result])
+    result = run.Result("some_test.py", 5, 1, 4, 2, {}, failed, [], {"list": 3}, {}, 1, 7)
+    run.show([result])
     table = capsys.readouterr().out
     assert "newly failing: test_a: assert 1 == 2" in table
     assert "newly failing: test_b: never ended" in table
     row = next(line for line in table.splitlines() if line.startswith("some_test.py"))
-    assert row.split()[1:] == ["5", "1", "4", "2", "2", "3", "7"]
+    assert row.split()[1:] == ["5", "1", "4", "2", "2", "1", "3", "7"]
 
 
 @pytest.mark.parametrize(

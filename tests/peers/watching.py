@@ -32,9 +32,6 @@ from batchaudit.sources.proxy import Proxy
 from batchaudit.sources.subclass import is_twin
 from batchaudit.strategies.transit import replaced
 
-FILE = "watched.jsonl"
-JOURNAL = "journal"
-
 _KERAS = "keras.src.trainers.data_adapters"
 _TF_KERAS = "tf_keras.src"
 
@@ -97,12 +94,12 @@ _patches = ExitStack()
 
 def pytest_collection_finish() -> None:
     # By now the tests have imported what they test; nothing is imported here that they would not have.
-    for name, cls in _loaded(_TAKE_A_SOURCE):
+    for _, cls in _loaded(_TAKE_A_SOURCE):
         _patches.enter_context(replaced(cls, __init__=_taking(cls.__init__)))
-    for name, cls in _loaded(_ARE_ITERATED):
+    for _, cls in _loaded(_ARE_ITERATED):
         _patches.enter_context(replaced(cls, __iter__=_iterated(cls.__iter__)))
-    for name, cls in _loaded(_ARE_SOURCES):
-        _patches.enter_context(replaced(sys.modules[name], **{cls.__name__: _stand_in(cls)}))
+    for module, cls in _loaded(_ARE_SOURCES):
+        _patches.enter_context(replaced(module, **{cls.__name__: _stand_in(cls)}))
 
 
 def pytest_unconfigure() -> None:
@@ -112,7 +109,7 @@ def pytest_unconfigure() -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
     test = item.nodeid.partition("::")[2]
-    folder = Path(os.environ[outcomes.OUT], JOURNAL)
+    folder = Path(os.environ[outcomes.OUT], outcomes.JOURNAL)
     watch.counts.clear()
     watch.refused.clear()
     watch.journal = JournalWriter(folder, source=test, strategy="as-is", run="peers")
@@ -121,13 +118,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
     finally:
         watch.journal.close()
         watch.journal = None
-        outcomes.write(FILE, {"test": test, "watched": watch.counts, "refused": watch.refused})
+        outcomes.write(outcomes.WATCHED, {"test": test, "watched": watch.counts, "refused": watch.refused})
 
 
-def _loaded(places: dict[str, tuple[str, ...]]) -> Iterator[tuple[str, Any]]:
-    for module, names in places.items():
-        if module in sys.modules:
-            yield from ((module, getattr(sys.modules[module], name)) for name in names)
+def _loaded(places: dict[str, tuple[str, ...]]) -> Iterator[tuple[Any, Any]]:
+    """The module and the class, for each class of the modules that the tests have imported."""
+    for name, classes in places.items():
+        module = sys.modules.get(name)
+        if module is not None:
+            yield from ((module, getattr(module, each)) for each in classes)
 
 
 def _taking(original: Callable[..., None]) -> Callable[..., None]:

@@ -64,15 +64,17 @@ def seeded(run):
 
 
 @pytest.mark.parametrize("make", [TfTable, NoisyTfTable])
-@pytest.mark.parametrize("strategy", ["tf_keras-threads:1", "tf_keras-threads:3", "tf_keras-processes:2"])
-def test_sequences_are_equal_watched_and_unwatched(drive, make, strategy):
-    plain = seeded(lambda: fit(make(), 2, workers=int(strategy[-1]), processes="processes" in strategy))
-    driven = seeded(lambda: drive(make, strategy, epochs=2))
-    watched = [driven.epoch(0), driven.epoch(1)]
-    if make is TfTable or strategy == "tf_keras-threads:1":
-        assert watched == plain  # which worker draws first is nobody's promise
-    rows = [[item[1] for item in epoch] for epoch in watched]
-    assert rows == [[item[1] for item in epoch] for epoch in plain] == [[item[1] for item in EIGHT]] * 2
+def test_sequences_are_equal_watched_and_unwatched(drive, make):
+    plain = seeded(lambda: fit(make(), 2))
+    driven = seeded(lambda: drive(make, "tf_keras-threads:1", epochs=2))
+    assert [driven.epoch(0), driven.epoch(1)] == plain
+
+
+# tf_keras itself waits 5 s at the end of each epoch of a Sequence that has workers: so one epoch.
+@pytest.mark.parametrize("strategy", ["tf_keras-threads:3", "tf_keras-processes:2"])
+def test_sequences_with_workers_are_equal_watched_and_unwatched(drive, strategy):
+    plain = fit(TfTable(), 1, workers=int(strategy[-1]), processes="processes" in strategy)
+    assert [drive(TfTable, strategy).epoch(0)] == plain == [EIGHT]
 
 
 def test_shuffled_order_is_the_same(drive):
@@ -94,8 +96,8 @@ def test_forked_replicas_deliver_the_stream_each_with_the_peek_again(drive, stra
     workers = int(strategy[-1])
     driven = drive(numbers, strategy)
     produced = driven.of("produced")
-    replayed = produced[produced.flags & Flag.REPLAYED != 0]
-    peeked = produced[produced.flags & Flag.PROBE != 0]
+    replayed = produced[produced["flags"] & Flag.REPLAYED != 0]
+    peeked = produced[produced["flags"] & Flag.PROBE != 0]
     assert list(peeked.pid) == [os.getpid()]
     assert replayed.pid.is_unique
     assert set(replayed.digest_lo) == set(peeked.digest_lo)
@@ -128,14 +130,14 @@ def test_steps_that_are_not_the_length_are_as_tf_keras_has_them(drive, steps):
 
 def test_the_peek_at_a_sequence_is_a_probe_and_not_delivered(drive):
     driven = drive(TfTable, "tf_keras-threads:1")
-    probes = driven.of("produced")[driven.of("produced").flags & Flag.PROBE != 0]
+    probes = driven.of("produced")[driven.of("produced")["flags"] & Flag.PROBE != 0]
     assert list(probes["index"]) == [0]
     assert not set(probes.ticket) & set(driven.of("delivered").ticket)
 
 
 def test_the_peek_at_a_generator_is_delivered_by_one_worker(drive):
     driven = drive(numbers, "tf_keras-threads:1")
-    probes = driven.of("produced")[driven.of("produced").flags & Flag.PROBE != 0]
+    probes = driven.of("produced")[driven.of("produced")["flags"] & Flag.PROBE != 0]
     assert list(driven.of("delivered").ticket[:1]) == list(probes.ticket)
     assert len(driven.of("produced")) == 8
 
