@@ -18,7 +18,14 @@ from batchaudit.capture.provenance import place
 from batchaudit.capture.recorder import Key, Recorder, sample_ids
 from batchaudit.capture.restore import preserved_streams
 from batchaudit.errors import BatchauditError, UsageError, WorkerError
-from batchaudit.journal.manifest import Asked, Manifest, next_attempt
+from batchaudit.journal.manifest import (
+    BASELINE,
+    BASELINE_AGAIN,
+    BASELINE_RESEEDED,
+    Asked,
+    Manifest,
+    next_attempt,
+)
 from batchaudit.journal.writer import JournalWriter
 from batchaudit.strategies import Job, Skip, Strategy
 
@@ -30,10 +37,6 @@ Progress = Callable[[str, int, int], None]
 
 DEFAULT_STRATEGIES = ("serial", "threads:4", "fork:4")
 
-# The serial passes that tell what is repetition by design. Their names are in no run that is reported.
-BASELINE = "baseline"
-BASELINE_AGAIN = "baseline, again"
-BASELINE_RESEEDED = "baseline, reseeded"
 _OTHER_SEED = 20_240_229
 
 

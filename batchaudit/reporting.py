@@ -11,10 +11,9 @@ from batchaudit.analysis import seeds, uniqueness, workers
 from batchaudit.analysis.baseline import Baseline
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.tables import Tables, tables
-from batchaudit.auditing import BASELINE, BASELINE_AGAIN, BASELINE_RESEEDED
 from batchaudit.diagnosis import diagnose
 from batchaudit.journal import manifest as manifests
-from batchaudit.journal.manifest import Asked, Manifest
+from batchaudit.journal.manifest import BASELINE, BASELINE_AGAIN, BASELINE_RESEEDED, Asked, Manifest
 from batchaudit.journal.reader import Health, Log, load
 from batchaudit.report.model import Report, Run
 

@@ -68,7 +68,7 @@ def divergence(tables: Tables) -> pd.DataFrame:
     At a local step that W >= 2 workers reached with D different states of a stream that moved, the
     divergence is (D - 1) / (W - 1): 1 where all differ, 0 where all are the same. It is averaged over the
     epoch's steps; with several streams the least of them counts. `epoch_divergence` is the share of an
-    epoch's draws whose states no earlier epoch had at the same step of it.
+    epoch's draws that end in a state in which no draw of an earlier epoch ended, at the same step of it.
 
     Args:
         tables: the events of one source and strategy.
@@ -140,7 +140,7 @@ def alike(made: pd.DataFrame, stream: str) -> pd.DataFrame:
 
 
 def new_states(made: pd.DataFrame, here: pd.DataFrame, epoch: int, stream: str) -> float:
-    """The share of an epoch's draws whose states no earlier epoch had at that step.
+    """The share of an epoch's draws that end in a state which no earlier draw at that step ended in.
 
     Args:
         made: produced batches of all epochs, with epoch and epoch_step.
@@ -157,12 +157,10 @@ def new_states(made: pd.DataFrame, here: pd.DataFrame, epoch: int, stream: str) 
     drawn, known = here[moved(here, stream)], earlier[moved(earlier, stream)]
     if drawn.empty:
         return float("nan")
-    # A source that seeds the stream for each batch comes from another state, and ends in the same.
-    old = np.zeros(len(drawn), bool)
-    for column in (f"rng_{stream}_before", f"rng_{stream}_after"):
-        old |= pd.MultiIndex.from_frame(drawn[["epoch_step", column]]).isin(
-            pd.MultiIndex.from_frame(known[["epoch_step", column]])
-        )
+    # Where a draw ends tells more than where it begins: a worker may be seeded in its first batch, and a
+    # source that seeds the stream for each batch comes from elsewhere and ends in the same state.
+    key = ["epoch_step", f"rng_{stream}_after"]
+    old = pd.MultiIndex.from_frame(drawn[key]).isin(pd.MultiIndex.from_frame(known[key]))
     return float(1 - old.mean())
 
 

@@ -54,7 +54,10 @@ def _torch(seed: int | None) -> Iterator[Callable[[], Any]]:
 
 
 def _tensorflow(seed: int | None) -> Iterator[Callable[[], Any]]:
-    """What `tf.random.set_seed` governs: the stream from which unseeded operations get their seeds."""
+    """What `tf.random.set_seed` governs: the stream from which unseeded operations get their seeds.
+
+    The counters inside TensorFlow's cached eager kernels can be neither read nor set.
+    """
     context = sys.modules.get("tensorflow.python.eager.context")
     # `_context`, not `context()`, which makes one.
     rng = getattr(getattr(context, "_context", None), "_rng", None)

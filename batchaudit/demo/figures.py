@@ -25,6 +25,7 @@ class Figures:
         coverage: the share of the images that each epoch held; NaN where it cannot be known.
         divergence: the seed divergence of each epoch; NaN where there is none.
         shares: the batches that each worker delivered, for each epoch.
+        by_worker: the batches that each worker delivered, over all epochs.
         findings: what was found.
         ended: why the run was skipped or ended early; "" where it ran to its end.
     """
@@ -36,6 +37,7 @@ class Figures:
     coverage: tuple[float, ...]
     divergence: tuple[float, ...]
     shares: tuple[tuple[int, ...], ...]
+    by_worker: tuple[int, ...]
     findings: tuple[Finding, ...]
     ended: str = ""
 
@@ -60,8 +62,9 @@ class Figures:
 
     @property
     def different(self) -> str:
-        """How many batches of each epoch were different, in words."""
-        return f"{listed(self.unique)} of {span(self.delivered)}"
+        """How many batches of each epoch were different, in words: "8 of 32", "8, 9 and 8 of 32"."""
+        same = len(set(self.unique)) == 1
+        return f"{listed(self.unique[:1] if same else self.unique)} of {span(self.delivered)}"
 
 
 def figures(report: Report, source: str, strategy: str) -> Figures:
@@ -91,6 +94,9 @@ def figures(report: Report, source: str, strategy: str) -> Figures:
         coverage=_column(epochs, "sample_coverage", float),
         divergence=_column(epochs, "seed_divergence", float),
         shares=tuple(tuple(int(value) for value in rows["delivered"]) for rows in by_epoch),
+        by_worker=tuple(int(total) for total in workers.groupby("worker")["delivered"].sum())
+        if len(workers)
+        else (),
         findings=run.findings,
         ended=_reason(run.skipped, run.error),
     )
@@ -120,14 +126,18 @@ def span(values: Sequence[int]) -> str:
 
 
 def percents(values: Sequence[float]) -> str:
-    """Shares of epochs in words; one where all are the same: "25 %"."""
-    return _once([cells.percent(value) for value in values])
+    """Shares of epochs: "25, 28, 31 %"; one where all are the same."""
+    words = _once([cells.percent(value) for value in values])
+    if all(word.endswith(" %") for word in words):
+        words = [word.removesuffix(" %") for word in words[:-1]] + words[-1:]
+    return ", ".join(words) or cells.UNKNOWN
 
 
 def ratios(values: Sequence[float]) -> str:
-    """Ratios of epochs in words; one where all are the same: "0.00"."""
-    return _once([cells.ratio(value) for value in values])
+    """The range of ratios of epochs: "0.00", "0.00-0.12"."""
+    known = sorted(value for value in values if value == value)
+    return "-".join(_once([cells.ratio(value) for value in (known[:1] + known[-1:])])) or cells.UNKNOWN
 
 
-def _once(words: list[str]) -> str:
-    return ", ".join(words if len(set(words)) > 1 else words[:1]) or cells.UNKNOWN
+def _once(words: list[str]) -> list[str]:
+    return words if len(set(words)) > 1 else words[:1]

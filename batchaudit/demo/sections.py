@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from batchaudit.demo import sources
-from batchaudit.demo.figures import Figures, listed, percents, ratios, span
+from batchaudit.demo.figures import Figures, percents, ratios, span
 from batchaudit.demo.model import Case, Chapter, Look
 
 WORKERS = 4
@@ -59,8 +59,8 @@ def _copies(serial: Figures, forked: Figures) -> str:
         return f"{said}: not what the notes say."
     shares = "; ".join("+".join(map(str, epoch)) for epoch in forked.shares)
     return (
-        f"{said}. Total/{WORKERS} would be {span(floor)}: it takes equal shares, and workers that stay in step "
-        f"(the shares were {shares})."
+        f"{said}. Total/{WORKERS} would be {span(floor)}: it takes equal shares, and workers that stay in "
+        f"step (the shares were {shares})."
     )
 
 
@@ -68,8 +68,8 @@ def _sharing(threads: Figures) -> str:
     race = threads.found("shared-state-race")
     if race is None:
         return _ended(threads) or (
-            f"{threads.strategy}: no two threads met in the generator this time, and {threads.different} batches "
-            "are different; nothing keeps them apart."
+            f"{threads.strategy}: no two threads met in the generator this time, and {threads.different} "
+            "batches are different; nothing keeps them apart."
         )
     refused = race.evidence.get("threads_refused")
     if threads.ended:
@@ -78,7 +78,7 @@ def _sharing(threads: Figures) -> str:
         return f"{threads.strategy}: {race.summary}"
     return (
         f"{threads.strategy}: {refused} of {WORKERS} threads met another in the generator and ended ("
-        f"'generator already executing'); those that were left delivered {threads.different} different batches."
+        f"'generator already executing'); the rest delivered {threads.different} different batches."
     )
 
 
@@ -126,43 +126,52 @@ def tell_images(look: Look) -> list[str]:
 
 def _never_apart(runs: list[Figures]) -> list[str]:
     told = [_ended(run) for run in runs if run.ended]
-    clones = [run for run in runs if run.found("rng-clone") and not run.ended]
+    # One last epoch whose states were the same in all copies: what they have drawn by then was, too.
+    clones = [run for run in runs if not run.ended and run.found("rng-clone") and run.divergence[-1] == 0]
     if clones:
         each = " and ".join(f"{run.different} under {run.strategy}" for run in clones)
         told.append(
-            f"Today nothing is reseeded, and the copies shuffle and shift alike in every epoch: {each} are "
-            f"different, seed divergence {span_of(clones)}. They do not diverge."
+            "Today nothing is reseeded, and the copies shuffle and shift alike to the last epoch: "
+            f"{each} are different, seed divergence {ratios(_divergences(clones))}. They do not diverge."
         )
-    told += [_stream(run) for run in runs if run not in clones and not run.ended]
-    return told
+    return told + [_stream(run) for run in runs if run not in clones and not run.ended]
 
 
 def _apart_from_the_start(run: Figures) -> list[str]:
     if run.ended:
         return [_ended(run)]
+    said = f"{run.strategy}, which reseeds as old versions did: {run.different} batches are different"
+    if max(run.coverage) > 0.95:
+        return [f"{said}, and an epoch holds {percents(run.coverage)} of the images."]
     return [
-        f"{run.strategy}, which reseeds as old versions did: {run.different} batches are different, but each "
-        f"copy shuffles for itself: an epoch holds {percents(run.coverage)} of the images."
+        f"{said}, but each copy shuffles for itself: an epoch holds {percents(run.coverage)} of the images. "
+        "They are apart from the start."
     ]
 
 
 def _first_pass(runs: list[Figures]) -> list[str]:
-    told = [_ended(run) for run in runs if run.ended]
+    told = []
     for run in runs:
         if run.ended:
+            told.append(_ended(run))
             continue
-        workers = max(map(len, run.shares), default=0)
-        said = (
-            f"Looked at before the fork, so that the order exists, {run.strategy} holds {percents(run.coverage)} "
-            f"of the images: {workers} copies go through one order, shifted otherwise"
+        # The batch that was looked at is missing from a copy's first pass over the images.
+        through = sum(total >= run.delivered[0] for total in run.by_worker)
+        told.append(
+            f"Looked at before the fork, so that the order exists, and reseeded ({run.strategy}): "
+            f"{len(run.by_worker)} copies go through one order, shifted otherwise, and an epoch holds "
+            f"{percents(run.coverage)} of the images{_how_far(run, through)}."
         )
-        known = [value for value in run.coverage if value == value]
-        if len(known) > 1 and known[-1] > known[0] + 0.05:
-            said += ", until each has gone through it once, and then diverge: the notes' story"
-        else:
-            said += f"; a copy's first epoch lasts about {workers} of fit's, so all {len(known)} are of it"
-        told.append(said + ".")
     return told
+
+
+def _how_far(run: Figures, through: int) -> str:
+    copies, epochs = len(run.by_worker), len(run.delivered)
+    if not through:
+        return f". A copy's first epoch is its own: no copy comes to its end in {epochs} of fit's"
+    if through == copies and run.coverage[-1] > run.coverage[0]:
+        return ": when each has gone through it once, they diverge. So the notes' story holds here"
+    return f"; {through} of the {copies} copies went through it and shuffled anew within {epochs} epochs"
 
 
 def _seeded(runs: list[Figures]) -> list[str]:
@@ -171,34 +180,28 @@ def _seeded(runs: list[Figures]) -> list[str]:
     if alike:
         each = " and ".join(f"{run.different} under {run.strategy}" for run in alike)
         told.append(
-            "With a seed each copy seeds NumPy by its own count before every batch, whatever was seeded before: "
-            f"{each} are different."
+            "With a seed each copy seeds NumPy by its own count before every batch, whatever was seeded "
+            f"before: {each} are different."
         )
     return told + [_stream(run) for run in runs if run.all_different]
 
 
 def _dealt_out(runs: list[Figures]) -> list[str]:
     told = [_ended(run) for run in runs if run.ended]
-    clones = [run for run in runs if not run.ended and run.found("rng-clone")]
+    clones = [run for run in runs if run.found("rng-clone") and run.all_different]
     if clones:
         coverage = percents([value for run in clones for value in run.coverage])
         names = " and ".join(dict.fromkeys(run.strategy for run in clones))
         told.append(
-            f"As the Sequence it is, its indices are dealt out: an epoch holds {coverage} of the images under "
-            f"{names}, and no batch is equal; but the workers shift alike (seed divergence {span_of(clones)})."
-            if all(run.all_different for run in clones)
-            else f"As the Sequence it is, under {names}: seed divergence {span_of(clones)}."
+            f"As the Sequence it is, its indices are dealt out: under {names} an epoch holds {coverage} of "
+            "the images and no batch twice; but workers draw the same shifts (seed divergence "
+            f"{ratios(_divergences(clones))})."
         )
     return told + [_stream(run) for run in runs if run not in clones and not run.ended]
 
 
-def span_of(runs: list[Figures]) -> str:
-    """The seed divergence of several runs: "0.00", or its range."""
-    known = sorted(value for run in runs for value in run.divergence if value == value)
-    if not known:
-        return ratios([])
-    low, high = ratios(known[:1]), ratios(known[-1:])
-    return low if low == high else f"{low} to {high}"
+def _divergences(runs: list[Figures]) -> list[float]:
+    return [value for run in runs for value in run.divergence]
 
 
 # -- (d) ------------------------------------------------------------------------------------------
@@ -222,7 +225,8 @@ def tell_augmentation(look: Look) -> list[str]:
 
 
 def _drawn(run: Figures, why: str = "") -> str:
-    said = f"{run.strategy}: {run.over_all} of the {run.total} batches of {len(run.delivered)} epochs are different"
+    epochs = len(run.delivered)
+    said = f"{run.strategy}: {run.over_all} of the {run.total} batches of {epochs} epochs are different"
     if run.causes:
         return said + "."
     return said + (f"; {why}" if why else "") + ". Nothing was found."
@@ -238,10 +242,10 @@ def tell_interleaved(look: Look) -> list[str]:
     if four.ended:
         return [*told, _ended(four)]
     said = f"{WORKERS} interleaved copies: {four.different} batches of an epoch are different"
-    if four.delivered and one.delivered and four.delivered[0] > one.delivered[0]:
+    if four.unique == one.unique and four.delivered == tuple(WORKERS * number for number in four.unique):
         said += (
-            f": an epoch has {four.delivered[0]} batches instead of {one.delivered[0]}, so none is lost, and each "
-            "comes several times"
+            f". That is total/{WORKERS}, but of an epoch {WORKERS} times as long: nothing is lost, and each "
+            f"batch comes {WORKERS} times"
         )
     return [*told, said + "."]
 
@@ -302,8 +306,8 @@ CHAPTERS = (
     Chapter(
         "(d) a Keras 3 PyDataset that adds noise",
         (
-            Case(NOISY, sources.Noisy, ("serial", KERAS, KERAS_THREADS)),
-            Case(NOISY_BY_INDEX, sources.NoisyByIndex, (KERAS,)),
+            Case(NOISY, sources.Noisy, ("serial", KERAS, KERAS_THREADS), key=sources.file_numbers),
+            Case(NOISY_BY_INDEX, sources.NoisyByIndex, (KERAS,), key=sources.file_numbers),
         ),
         "nothing: they are older than Keras 3.",
         tell_augmentation,
@@ -311,7 +315,7 @@ CHAPTERS = (
     Chapter(
         "(e) tf.data from the generator of (a)",
         (Case(ONE_PASS, sources.one_pass, ("tf.data:1", "tf.data:4")),),
-        "nothing of tf.data; copies are copies, though: n of them give total/n.",
+        "nothing of tf.data; by their arithmetic n copies give total/n different batches.",
         tell_interleaved,
     ),
 )

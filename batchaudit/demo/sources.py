@@ -21,6 +21,8 @@ from tf_keras.preprocessing import image as tf_keras_image
 from batchaudit.demo.images import BATCH_SIZE, IMAGE_SIZE, Batch, image_files, read_batch
 
 Folder = str | os.PathLike[str]
+Numbered = tuple[dict[str, np.ndarray], np.ndarray]
+"""Images that say which files they came from, and labels."""
 
 _NOISE = 0.1  # standard deviation; pixels go from 0 to 1
 _SHIFT = 0.1  # of a side
@@ -91,7 +93,7 @@ def keras_images(folder: Folder, seed: int | None = None) -> Any:
 
 def images_in_generator(
     folder: Folder, seed: int | None = None, looked_at: bool = False
-) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+) -> Iterator[Numbered]:
     """A generator around tf_keras' ImageDataGenerator, which says of each image which file it is.
 
     Args:
@@ -110,15 +112,15 @@ def images_in_generator(
     return _numbered(images, labels)
 
 
-def _numbered(images: Any, labels: np.ndarray) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+def _numbered(images: Any, labels: np.ndarray) -> Iterator[Numbered]:
     while True:
         batch, numbers = next(images)
         files = numbers.astype(np.int64)
         yield {"image": batch, "file": files}, labels[files]
 
 
-def file_numbers(batch: tuple[dict[str, np.ndarray], np.ndarray]) -> np.ndarray:
-    """Which files the images of a batch of `images_in_generator` came from: the audit's `key`."""
+def file_numbers(batch: Numbered) -> np.ndarray:
+    """Which files the images of a batch came from: the audit's `key`."""
     return batch[0]["file"]
 
 
@@ -139,7 +141,7 @@ def _flow(module: Any, folder: Folder, seed: int | None) -> Any:
 # -- (d) a Keras 3 PyDataset ----------------------------------------------------------------------
 
 
-class Noisy(keras.utils.PyDataset):
+class Noisy(keras.utils.PyDataset):  # type: ignore[misc]
     """Batches in the order of the files, with noise from NumPy's global stream.
 
     Args:
@@ -153,9 +155,10 @@ class Noisy(keras.utils.PyDataset):
     def __len__(self) -> int:
         return len(self.files) // BATCH_SIZE
 
-    def __getitem__(self, index: int) -> Batch:
-        images, labels = read_batch(self.files[index * BATCH_SIZE : (index + 1) * BATCH_SIZE])
-        return images + self.noise(index, images.shape), labels
+    def __getitem__(self, index: int) -> Numbered:
+        files = np.arange(index * BATCH_SIZE, (index + 1) * BATCH_SIZE)
+        images, labels = read_batch([self.files[number] for number in files])
+        return {"image": images + self.noise(index, images.shape), "file": files}, labels
 
     def noise(self, index: int, shape: tuple[int, ...]) -> np.ndarray:
         """The noise of one batch: float32 of the given shape."""

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 
-_HEADINGS = ("strategy", "delivered", "different, by epoch", "over all", "coverage", "seed div.", "found")
+_HEADINGS = (
+    ("", "deliv-", "different", "over", "", "seed", ""),
+    ("strategy", "ered", "by epoch", "all", "coverage", "div.", "found"),
+)
 _LEFT = ("strategy", "found")
 
 
@@ -63,9 +66,9 @@ def _table(section: Section) -> list[str]:
         ]
         for source in section.sources
     }
-    every = [_HEADINGS, *(row for some in rows.values() for row in some)]
+    every = [*_HEADINGS, *(row for some in rows.values() for row in some)]
     widths = [max(map(len, column)) for column in zip(*every, strict=True)]
-    lines = [_line(_HEADINGS, widths)]
+    lines = [_line(heading, widths) for heading in _HEADINGS]
     for source, some in rows.items():
         lines += [f"{source}:"] if len(rows) > 1 else []
         lines += [_line(row, widths) for row in some]
@@ -88,6 +91,6 @@ def _row(run: Figures) -> tuple[str, ...]:
 def _line(row: tuple[str, ...], widths: list[int]) -> str:
     padded = (
         cell.ljust(width) if heading in _LEFT else cell.rjust(width)
-        for heading, cell, width in zip(_HEADINGS, row, widths, strict=True)
+        for heading, cell, width in zip(_HEADINGS[-1], row, widths, strict=True)
     )
     return ("  " + "  ".join(padded)).rstrip()

@@ -172,6 +172,8 @@ def _replicas(evidence: Evidence, workers: list[int], what: str, more: dict[str,
 
 def _own_orders(evidence: Evidence, made: pd.DataFrame) -> Finding | None:
     """Replicas that walk the same samples, each in an order of its own."""
+    if evidence.kind == "indexed":
+        return None  # indices are dealt out; an epoch that holds parts of two orders repeats samples, too
     tables, baseline = evidence.tables, evidence.baseline
     by_id = tables.ids_known
     if not by_id and not baseline.fixed_samples:
@@ -183,7 +185,7 @@ def _own_orders(evidence: Evidence, made: pd.DataFrame) -> Finding | None:
     ).sort_values(["event", "position"])
     if not has or rows.empty or bool(rows[column].isna().any()):
         return None
-    workers = rows["worker"].nunique()
+    workers = rows.groupby("epoch")["worker"].nunique().max()  # at a time: a pool may be made anew
     once = rows.groupby("worker").head(has)
     per_worker = once.groupby("worker")[column].agg(["size", "nunique"])
     walkers = per_worker[

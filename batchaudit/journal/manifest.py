@@ -16,6 +16,11 @@ from typing import Any
 from batchaudit.errors import JournalError
 
 VERSION = 1
+
+# What the serial passes are logged as that tell what is repetition by design. They are in no report.
+BASELINE = "baseline"
+BASELINE_AGAIN = "baseline, again"
+BASELINE_RESEEDED = "baseline, reseeded"
 _NAME = re.compile(r"manifest-(\d{4,})\.json")
 
 

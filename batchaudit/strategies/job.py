@@ -107,6 +107,6 @@ class Job:
             return
         if step >= MOST_BATCHES or seconds > MOST_SECONDS:
             raise UsageError(
-                f"still yielding after {step:,} batches and {seconds:.0f} s: give an endless or long source the "
-                "length of its epoch (steps_per_epoch=, or --steps-per-epoch on the command line)."
+                f"still yielding after {step:,} batches and {seconds:.0f} s: give an endless or long source "
+                "the length of its epoch (steps_per_epoch=, or --steps-per-epoch on the command line)."
             )

@@ -68,7 +68,7 @@ class Guard:
 
 
 class WatchedPool(Pool):
-    """A pool that remembers every worker it ever had: one that dies at once is replaced before anybody looks."""
+    """A pool that remembers its workers: one that dies at once is replaced before anybody looks."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         born: list[Any] = []
@@ -79,7 +79,7 @@ class WatchedPool(Pool):
             return made
 
         self.born = born
-        self.Process = process  # the pool's threads may not refer to the pool itself
+        setattr(self, "Process", process)  # noqa: B010 - it stands in for a method; the pool's threads may not refer to the pool itself
         super().__init__(*args, **kwargs, context=multiprocessing.get_context())  # type: ignore[call-arg,misc]
 
 

@@ -109,6 +109,8 @@ def _options(text: str, family: str, parts: list[str]) -> dict[str, str]:
         if name not in _OPTIONS[family]:
             allowed = ", ".join(_OPTIONS[family]) or "none"
             raise UsageError(f"strategy {text!r}: {family} has no option {name!r} (it has: {allowed}).")
+        if name in options:
+            raise UsageError(f"strategy {text!r}: option {name!r} is given twice.")
         problem = _problem(name, value if equals else None)
         if problem:
             raise UsageError(f"strategy {text!r}: {problem}.")

@@ -121,6 +121,32 @@ class NoiseFromAStreamForEachBatch(Indexed):
         return rows + np.random.default_rng([7, self.epoch, index]).normal(size=rows.shape), ids
 
 
+class NoiseSeededOnceInEachWorker(Indexed):
+    """Another repair: the first batch of a process seeds its stream."""
+
+    pid = os.getpid()
+
+    def __getitem__(self, index: int) -> Any:
+        if self.pid != os.getpid():
+            self.pid = os.getpid()
+            np.random.seed(self.pid)
+        rows, ids = super().__getitem__(index)
+        return rows + np.random.normal(size=rows.shape), ids
+
+
+class ShuffledEachEpoch(Indexed):
+    """Healthy; epochs shorter than its length hold parts of two orders (K10)."""
+
+    def __init__(self) -> None:
+        self.order = np.arange(24)
+
+    def on_epoch_end(self) -> None:
+        np.random.shuffle(self.order)
+
+    def __getitem__(self, index: int) -> Any:
+        return super().__getitem__(self.order[index])
+
+
 class NoiseSeededByIndex(Indexed):
     """Seeds the global stream for each batch: equal states, but by design, and no clone."""
 

@@ -28,9 +28,8 @@ class Outcome:
         return [test for test, outcome in self.tests.items() if outcome == "failed"]
 
     def account(self, test: str) -> str:
-        """What became of a test, with pytest's account of it where it failed."""
-        outcome = self.tests.get(test, "never ended")
-        return f"{outcome}\n{self.why[test]}" if self.why.get(test) else outcome
+        """What became of a test: its outcome, or, where it failed, the error in one line and all about it."""
+        return self.why.get(test) or self.tests.get(test, "never ended")
 
 
 @dataclass

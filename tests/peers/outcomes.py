@@ -35,9 +35,16 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     name = report.nodeid.partition("::")[2]
     _worst[name] = max(_worst.get(name, "passed"), report.outcome, key=_RANK.__getitem__)
     if report.failed:
-        _why.setdefault(name, report.longreprtext)
+        _why.setdefault(name, _account(report))
     if report.when == "teardown":
         write(FILE, {"test": name, "outcome": _worst.pop(name), "why": _why.pop(name, "")})
+
+
+def _account(report: pytest.TestReport) -> str:
+    """The error in one line, and pytest's whole account of it."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    message = " ".join(crash.message.split()) if crash else ""
+    return f"{message[:200]}\n{report.longreprtext}"
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:

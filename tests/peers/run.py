@@ -42,7 +42,7 @@ FILES = (
     "tf_keras/preprocessing/image_test.py",
     "tf_keras/engine/data_adapter_test.py",
 )
-VERSIONS = ("keras", "tf_keras", "tensorflow", "jax", "torch", "numpy", "pytest")
+VERSIONS = ("keras", "tf_keras", "tensorflow", "jax", "torch", "numpy", "pillow", "pytest")
 
 # tf_keras is released with its modules moved under `tf_keras.src`, its own imports rewritten like this.
 _MOVED = re.compile(r"^(\s*(?:from|import)\s+tf_keras)\b(?!\.src\b)", re.MULTILINE)
@@ -244,21 +244,16 @@ def _notes(result: Result) -> list[str]:
     vacuous = result.vacuous()
     return [
         *(f"{way}: {trouble}" for way, trouble in result.troubles.items()),
-        *(f"newly failing: {test}: {_short(account)}" for test, account in result.newly_failing.items()),
-        *(
-            f"fails unwatched: {test}: {_short(account)}"
-            for test, account in result.failing_unwatched.items()
-        ),
+        *(f"newly failing: {test}: {_line(why)}" for test, why in result.newly_failing.items()),
+        *(f"fails unwatched: {test}: {_line(why)}" for test, why in result.failing_unwatched.items()),
         *(f"passes only when watched: {test}" for test in result.newly_passing),
         *(f"logging stopped: {failure}" for failure in result.log_failures),
         *([f"this proves nothing: {vacuous}"] if vacuous else []),
     ]
 
 
-def _short(account: str) -> str:
-    # pytest marks the lines of the error itself with an E.
-    errors = [line[1:].strip() for line in account.splitlines() if line.startswith("E ")]
-    return errors[0] if errors else account.partition("\n")[0]
+def _line(account: str) -> str:
+    return account.partition("\n")[0]
 
 
 if __name__ == "__main__":

@@ -70,7 +70,8 @@ def test_what_passes_unwatched_and_watched_is_good(tmp_path):
 def test_what_newly_fails_is_named_and_is_an_error(tmp_path):
     code, result = _run(tmp_path, PASSES + SEES_THE_WRAPPER + DIES_WHEN_WATCHED)
     assert (code, result["passed_unwatched"], result["passed_watched"]) == (1, 4, 1)
-    assert "somebody is watching" in result["newly_failing"].pop("test_sees_the_wrapper")
+    account = result["newly_failing"].pop("test_sees_the_wrapper")
+    assert "AssertionError: somebody is watching" in account.partition("\n")[0]
     assert result["newly_failing"] == {
         "test_dies_when_watched": "never ended",
         "test_after_it": "never ended",
@@ -116,12 +117,12 @@ def test_what_hangs_is_ended_with_what_it_started():
 
 
 def test_the_table_says_what_newly_failed_and_why(capsys):
-    failed = {"test_a": "failed\n    assert 1 == 2\nE   assert 1 == 2\n", "test_b": "never ended"}
+    failed = {"test_a": "assert 1 == 2\n    assert one == two\nE   assert 1 == 2\n", "test_b": "never ended"}
     result = run.Result("some_test.py", 5, 1, 4, 2, {}, failed, [], {"list": 3}, {}, 1, 7)
     run.show([result])
     table = capsys.readouterr().out
-    assert "newly failing: test_a: assert 1 == 2" in table
-    assert "newly failing: test_b: never ended" in table
+    assert "newly failing: test_a: assert 1 == 2\n" in table
+    assert "newly failing: test_b: never ended\n" in table
     row = next(line for line in table.splitlines() if line.startswith("some_test.py"))
     assert row.split()[1:] == ["5", "1", "4", "2", "2", "1", "3", "7"]
 

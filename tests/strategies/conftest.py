@@ -43,6 +43,11 @@ class Driven:
     def epoch(self, number: int) -> list[Any]:
         return [batch for epoch, _, batch in self.delivered if epoch == number]
 
+    def flagged(self, flag: int) -> Any:
+        """The produced batches that carry a flag."""
+        produced = self.of("produced")
+        return produced[produced["flags"] & int(flag) != 0]
+
     def of(self, stage: str) -> Any:
         return self.events[self.events.stage == stage]
 

@@ -104,7 +104,7 @@ def test_an_endless_dataset_runs_by_its_steps(drive):
 
 def test_peeks_are_probes_and_not_delivered(drive):
     driven = drive(PyTable, "keras-threads:2", epochs=1)
-    probes = driven.of("produced")[driven.of("produced")["flags"] & Flag.PROBE != 0]
+    probes = driven.flagged(Flag.PROBE)
     assert list(probes["index"]) == ([0, 1] if ON_TENSORFLOW else [])
     assert not set(probes.ticket) & set(driven.of("delivered").ticket)
     assert len(driven.of("produced")) == 8 + len(probes)
@@ -112,7 +112,7 @@ def test_peeks_are_probes_and_not_delivered(drive):
 
 def test_a_generators_peeks_are_delivered(drive):
     driven = drive(numbers, "keras-threads:1", epochs=1)
-    probes = driven.of("produced")[driven.of("produced")["flags"] & Flag.PROBE != 0]
+    probes = driven.flagged(Flag.PROBE)
     assert len(probes) == 2
     assert list(driven.of("delivered").ticket[:2]) == list(probes.ticket)
     assert len(driven.of("produced")) == 8
@@ -120,7 +120,7 @@ def test_a_generators_peeks_are_delivered(drive):
 
 def test_as_is_is_the_datasets_own_settings(drive):
     driven = drive(lambda: PyTable(workers=2, use_multiprocessing=True), "as-is", epochs=1)
-    inside = driven.of("produced")[driven.of("produced")["flags"] & Flag.PROBE == 0]
+    inside = driven.of("produced").drop(driven.flagged(Flag.PROBE).index)
     assert driven.epoch(0) == EIGHT
     assert inside.pid.nunique() <= 2
     assert not set(inside.pid) & set(driven.of("delivered").pid)

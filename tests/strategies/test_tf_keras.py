@@ -96,8 +96,8 @@ def test_forked_replicas_deliver_the_stream_each_with_the_peek_again(drive, stra
     workers = int(strategy[-1])
     driven = drive(numbers, strategy)
     produced = driven.of("produced")
-    replayed = produced[produced["flags"] & Flag.REPLAYED != 0]
-    peeked = produced[produced["flags"] & Flag.PROBE != 0]
+    replayed = driven.flagged(Flag.REPLAYED)
+    peeked = driven.flagged(Flag.PROBE)
     assert list(peeked.pid) == [os.getpid()]
     assert replayed.pid.is_unique
     assert set(replayed.digest_lo) == set(peeked.digest_lo)
@@ -130,14 +130,14 @@ def test_steps_that_are_not_the_length_are_as_tf_keras_has_them(drive, steps):
 
 def test_the_peek_at_a_sequence_is_a_probe_and_not_delivered(drive):
     driven = drive(TfTable, "tf_keras-threads:1")
-    probes = driven.of("produced")[driven.of("produced")["flags"] & Flag.PROBE != 0]
+    probes = driven.flagged(Flag.PROBE)
     assert list(probes["index"]) == [0]
     assert not set(probes.ticket) & set(driven.of("delivered").ticket)
 
 
 def test_the_peek_at_a_generator_is_delivered_by_one_worker(drive):
     driven = drive(numbers, "tf_keras-threads:1")
-    probes = driven.of("produced")[driven.of("produced")["flags"] & Flag.PROBE != 0]
+    probes = driven.flagged(Flag.PROBE)
     assert list(driven.of("delivered").ticket[:1]) == list(probes.ticket)
     assert len(driven.of("produced")) == 8
 

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from batchaudit.errors import JournalError
+from batchaudit.journal.manifest import Asked, Manifest, next_attempt, read
+
+MANIFEST = Manifest(0, "loader", "iterator", True, 3, 8, (Asked("serial", 0, None, None, True),))
+
+
+def test_what_is_written_is_what_is_read(tmp_path):
+    manifest = MANIFEST.with_strategy(Asked("fork:2", 2, skipped="no: ü", error="a\nb"))
+    manifest.write(tmp_path)
+    assert read(tmp_path) == {0: manifest}
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest-0000.json"]
+
+
+def test_a_strategy_is_replaced_in_its_place():
+    two = MANIFEST.with_strategy(Asked("fork:2", 2))
+    done = two.with_strategy(Asked("serial", finished=True, error="x")).with_strategy(
+        Asked("fork:2", 2, finished=True)
+    )
+    assert [(it.strategy, it.finished, it.error) for it in done.strategies] == [
+        ("serial", True, "x"),
+        ("fork:2", True, None),
+    ]
+
+
+def test_attempts_are_counted(tmp_path):
+    assert next_attempt(tmp_path) == 0
+    for attempt in (0, 1, 10_000):
+        Manifest(attempt, "loader").write(tmp_path)
+    assert next_attempt(tmp_path) == 10_001
+    assert list(read(tmp_path)) == [0, 1, 10_000]
+
+
+def test_a_folder_without_manifests(tmp_path):
+    (tmp_path / "manifest-1.json").write_text("{}")  # no name of ours
+    (tmp_path / "manifest-0000.1.tmp").write_text("{")
+    assert (read(tmp_path), read(tmp_path / "nowhere"), next_attempt(tmp_path / "nowhere")) == ({}, {}, 0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", '{"version": 1}', '{"version": 1, "attempt": 0, "source": "s", "strategies": [3]}',
+     '{"version": 1, "attempt": 0, "source": "s", "strategies": [], "more": 1}'],
+)  # fmt: skip
+def test_a_damaged_manifest_is_named(tmp_path, text):
+    (tmp_path / "manifest-0000.json").write_text(text)
+    with pytest.raises(JournalError, match=r"manifest-0000\.json"):
+        read(tmp_path)
+
+
+def test_a_manifest_of_another_version_says_so(tmp_path):
+    MANIFEST.write(tmp_path)
+    path = tmp_path / "manifest-0000.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "version": 99}))
+    with pytest.raises(JournalError, match="version 99"):
+        read(tmp_path)
