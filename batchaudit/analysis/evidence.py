@@ -48,6 +48,13 @@ class Evidence:
         return self.strategy.split(",")[0].split(":")[0]
 
     @property
+    def threaded(self) -> bool:
+        """Whether the workers are threads over one source: they share its state and their process'."""
+        if self.family.endswith("threads"):
+            return True
+        return self.shared_process and not bool((self.made["framework_worker"] >= 0).all())
+
+    @property
     def hashed(self) -> bool:
         """Whether every batch could be hashed whole; what could not may be equal or not."""
         return not bool((self.tables.produced["flags"] & UNHASHABLE).any())

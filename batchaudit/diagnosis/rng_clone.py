@@ -42,7 +42,7 @@ def judge(evidence: Evidence) -> Judgement:
             "no random stream moved; one that cannot be read (a C++ library's) would not have been seen"
         )
     steps = made.groupby("worker").size()
-    if evidence.shared_process and not bool((made["framework_worker"] >= 0).all()):
+    if evidence.threaded:
         return ruled_out("the workers are threads: they share one stream and cannot hold copies of it")
     if len(steps) < 2:
         return one_worker(evidence, "one worker cannot be the clone of another")

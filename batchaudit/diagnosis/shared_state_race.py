@@ -40,12 +40,11 @@ def judge(evidence: Evidence) -> Judgement:
     if len(refused):
         return found(_refused(evidence, refused))
     made = evidence.made
-    if made["worker"].nunique() < 2:
+    if made["worker"].nunique() < 2 and (evidence.threaded or evidence.workers_configured < 2):
         return one_worker(evidence, "one worker at a time used the source")
-    if not evidence.shared_process:
-        return ruled_out("the workers are processes: they share no memory")
-    if bool((made["framework_worker"] >= 0).all()):
-        return ruled_out("each copy has a source of its own")
+    if not evidence.threaded:
+        own = "each copy has a source of its own" if evidence.shared_process else "processes share no memory"
+        return ruled_out(own)
     if not evidence.hashed:
         return not_observable("the batches hold what cannot be hashed by value: which are torn is not known")
     if evidence.baseline.deterministic is not True:

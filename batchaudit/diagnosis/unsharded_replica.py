@@ -46,7 +46,7 @@ def judge(evidence: Evidence) -> Judgement:
     """
     made = evidence.made[evidence.made["epoch"] >= 0]
     steps = made.groupby("worker").size()
-    if evidence.shared_process and not bool((made["framework_worker"] >= 0).all()):
+    if evidence.threaded:
         return ruled_out("the workers are threads that share one source")
     if len(steps) < 2:
         return one_worker(evidence, "one worker has no replica")

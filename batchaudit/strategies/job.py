@@ -9,6 +9,8 @@ from typing import Any
 
 from batchaudit.capture.recorder import Recorder
 from batchaudit.errors import BatchauditError, UsageError
+from batchaudit.sources import kind_of
+from batchaudit.sources.kinds import Kind
 
 Stream = Generator[tuple[int, Any], None, None]
 """Yields (ticket of the produced batch or 0, batch)."""
@@ -44,6 +46,20 @@ class Job:
     renewable: bool = False
     sized: bool = False
     on_batch: Callable[[int, int], None] = lambda epoch, step: None
+
+    def in_fits(self, source: Any, fit: Callable[[Any, range], None]) -> None:
+        """Drives all epochs as calls of a framework's `fit` would.
+
+        Args:
+            source: the first source.
+            fit: drives epochs over a source. An iterator of unknown length cannot start over, so each
+                pass over one is a `fit` of its own, on a new source.
+        """
+        if kind_of(source) is not Kind.ITERATOR or self.steps_per_epoch is not None:
+            fit(source, range(self.epochs))
+            return
+        for epoch in range(self.epochs if self.renewable else 1):
+            fit(source if epoch == 0 else self.make(), range(epoch, epoch + 1))
 
     def deliver(self, batch: object, epoch: int, step: int, ticket: int = 0) -> None:
         """Hands one batch to the consumer: the audit itself."""

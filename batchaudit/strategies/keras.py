@@ -20,7 +20,7 @@ from batchaudit.sources import kind_of
 from batchaudit.sources.kinds import Kind
 from batchaudit.strategies import transit as transits
 from batchaudit.strategies.job import Job, Skip
-from batchaudit.strategies.pool_guard import Guard, guarded, pool_class
+from batchaudit.strategies.pool_guard import Guard, guarded, ours, pool_class
 from batchaudit.strategies.processes import check_pickles
 from batchaudit.strategies.spec import Strategy
 from batchaudit.strategies.start import start_method
@@ -44,14 +44,7 @@ def drive(job: Job, strategy: Strategy) -> None:
             stack.enter_context(_configured(source, strategy))
             if source.use_multiprocessing and method != "fork":
                 check_pickles(source, method)
-        if kind_of(source) is Kind.ITERATOR and job.steps_per_epoch is None:
-            # A generator cannot start over (Keras would replay its two peeks): each pass has a new one.
-            for epoch in range(job.epochs):
-                if epoch and not job.renewable:
-                    return
-                _fit(job, strategy, source if epoch == 0 else job.make(), range(epoch, epoch + 1))
-        else:
-            _fit(job, strategy, source, range(job.epochs))
+        job.in_fits(source, lambda fresh, epochs: _fit(job, strategy, fresh, epochs))
 
 
 def is_py_dataset(source: object) -> bool:
@@ -95,7 +88,7 @@ def _fit(job: Job, strategy: Strategy, source: Any, epochs: range) -> None:
         enqueuers = stack.enter_context(_followed(transit))
         guard = stack.enter_context(
             guarded(
-                lambda: list(py_dataset_adapter._DATA_POOLS), job.timeout, lambda: _give_up(enqueuers, guard)
+                lambda: ours(py_dataset_adapter._DATA_POOLS), job.timeout, lambda: _give_up(enqueuers, guard)
             )
         )
         stack.callback(_stop, enqueuers)
@@ -209,5 +202,5 @@ def _stop(enqueuers: weakref.WeakSet[Any]) -> None:
     for enqueuer in list(enqueuers):
         with suppress(Exception):
             enqueuer.stop(drain_queue_and_join=False)
-    for pool in list(py_dataset_adapter._DATA_POOLS):
+    for pool in ours(py_dataset_adapter._DATA_POOLS):
         pool.terminate()

@@ -79,8 +79,14 @@ class WatchedPool(Pool):
             return made
 
         self.born = born
-        setattr(self, "Process", process)  # noqa: B010 - it stands in for a method; the pool's threads may not refer to the pool itself
+        # It stands in for a method, and is no method: the pool's threads may not refer to the pool itself.
+        setattr(self, "Process", process)  # noqa: B010
         super().__init__(*args, **kwargs, context=multiprocessing.get_context())  # type: ignore[call-arg,misc]
+
+
+def ours(pools: Iterable[Any]) -> list[WatchedPool]:
+    """Those of Keras' pools that belong to an audit; the user's program may have pools of its own."""
+    return [pool for pool in pools if isinstance(pool, WatchedPool)]
 
 
 def pool_class(original: Callable[[bool], Any]) -> Callable[[bool], Any]:

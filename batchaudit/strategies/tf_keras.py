@@ -20,7 +20,7 @@ from batchaudit.sources import kind_of
 from batchaudit.sources.kinds import Kind
 from batchaudit.strategies import transit as transits
 from batchaudit.strategies.job import Job, Skip
-from batchaudit.strategies.pool_guard import Guard, guarded, pool_class
+from batchaudit.strategies.pool_guard import Guard, guarded, ours, pool_class
 from batchaudit.strategies.processes import check_pickles
 from batchaudit.strategies.spec import Strategy
 from batchaudit.strategies.start import start_method
@@ -40,14 +40,7 @@ def drive(job: Job, strategy: Strategy) -> None:
     """
     with start_method(strategy.start) as method:
         source = _accepted(job, strategy, method)
-        if kind_of(source) is Kind.ITERATOR and job.steps_per_epoch is None:
-            # tf_keras cannot start an iterator over: each pass is a `fit` of its own on a new one.
-            for epoch in range(job.epochs):
-                if epoch and not job.renewable:
-                    return
-                _fit(job, strategy, source if epoch == 0 else job.make(), range(epoch, epoch + 1))
-        else:
-            _fit(job, strategy, source, range(job.epochs))
+        job.in_fits(source, lambda fresh, epochs: _fit(job, strategy, fresh, epochs))
 
 
 def _accepted(job: Job, strategy: Strategy, method: str) -> Any:
@@ -69,7 +62,7 @@ def _fit(job: Job, strategy: Strategy, source: Any, epochs: range) -> None:
     with ExitStack() as stack:
         enqueuers = stack.enter_context(_followed(transit))
         guard = stack.enter_context(
-            guarded(lambda: list(data_utils._DATA_POOLS), job.timeout, lambda: _give_up(enqueuers, guard))
+            guarded(lambda: ours(data_utils._DATA_POOLS), job.timeout, lambda: _give_up(enqueuers, guard))
         )
         stack.callback(_stop, enqueuers)
         try:
@@ -196,7 +189,7 @@ def _stop(enqueuers: weakref.WeakSet[Any]) -> None:
     for enqueuer in list(enqueuers):
         if enqueuer.is_running():
             enqueuer.stop(timeout=5)
-    for pool in list(data_utils._DATA_POOLS):
+    for pool in ours(data_utils._DATA_POOLS):
         pool.terminate()
     for process in multiprocessing.active_children():
         if process.name.startswith("Keras_worker"):
