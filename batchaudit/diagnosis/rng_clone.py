@@ -79,6 +79,7 @@ def _finding(evidence: Evidence, drawn: dict[str, pd.DataFrame]) -> Finding:
     streams = sorted(drawn)
     most = max(drawn.values(), key=len)
     workers = sorted({int(worker) for rows in drawn.values() for worker in rows["worker"]})
+    at_a_time = int(max(rows.groupby("epoch")["worker"].nunique().max() for rows in drawn.values()))
     draws = int(sum(moved(evidence.made, stream).sum() for stream in streams))
     repeats = int(sum(len(rows) for rows in drawn.values()))
     known = evidence.epochs["seed_divergence"].dropna()
@@ -87,8 +88,8 @@ def _finding(evidence: Evidence, drawn: dict[str, pd.DataFrame]) -> Finding:
         CAUSE,
         "error",
         "worker",
-        f"{len(workers)} workers draw the same random numbers: {repeats} of {draws} draws began from a "
-        f"state of {named} that another worker had at the same step.",
+        f"{at_a_time} workers draw the same random numbers: {repeats} of {draws} draws began from a state of "
+        f"{named} that another worker had at the same step.",
         {
             "streams": streams,
             "workers": workers[:64],
