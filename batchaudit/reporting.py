@@ -68,6 +68,7 @@ class _Builder:
         self._groups = groups
         self._asked = asked
         self._frames: dict[str, list[pd.DataFrame]] = {"epochs": [], "workers": [], "batches": []}
+        self._baselines: dict[str, Baseline] = {}
 
     def entries(self) -> list[tuple[str, Asked]]:
         """The runs in order: as they were asked for, then what else was logged."""
@@ -119,7 +120,9 @@ class _Builder:
         return Baseline(of("serial", BASELINE), of(BASELINE_AGAIN), of(BASELINE_RESEEDED))
 
     def _evidence(self, run: Run, table: Tables) -> Evidence:
-        baseline = self._baseline(run.source)
+        if run.source not in self._baselines:
+            self._baselines[run.source] = self._baseline(run.source)
+        baseline = self._baselines[run.source]
         figures = uniqueness.epochs(table, baseline)
         figures = figures.merge(seeds.divergence(table), on="epoch", how="left")
         figures = figures.merge(workers.counts(table), on="epoch", how="left")

@@ -6,6 +6,7 @@ Requires pandas.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,18 +29,18 @@ class Baseline:
     again: Tables | None = None
     reseeded: Tables | None = None
 
-    @property
+    @cached_property
     def repeatable(self) -> bool | None:
         """Whether a second pass from the same states gave the same batches; None where not known."""
         return _same(_epoch(self.first, 0), _epoch(self.again, 0))
 
-    @property
+    @cached_property
     def deterministic(self) -> bool | None:
         """Whether the batches are the same whatever the states of the global streams; None: not known."""
         same = _same(_epoch(self.first, 0), _epoch(self.reseeded, 0))
         return None if self.repeatable is None or same is None else self.repeatable and same
 
-    @property
+    @cached_property
     def fixed_samples(self) -> bool | None:
         """Whether the samples are the same in every pass, in whatever order: nothing draws their content."""
         first, other = _sample_set(self.first, 0), _sample_set(self.reseeded, 0)
@@ -69,9 +70,14 @@ class Baseline:
             "expected_unique_samples": rows["digest"].nunique() if len(rows) else np.nan,
         }
 
+    @cached_property
     def samples(self) -> set[Any]:
         """The digests of all samples of the first pass."""
         return _values(self.first, "digest", None)
+
+    @cached_property
+    def _ids(self) -> set[Any]:
+        return _values(self.first, "id", None)
 
     def size(self, column: str) -> int:
         """How many different samples the source has in an epoch.
@@ -99,8 +105,8 @@ class Baseline:
         here = _values(self.first, column, epoch)
         if not here or (not by_id and not self.fixed_samples):
             return float("nan")
-        seen, has = set(rows[column]), _values(self.first, column, None)
-        known = seen & has
+        seen = set(rows[column])
+        known = seen & (self._ids if by_id else self.samples)
         # Where most samples are in no serial pass, their content depends on the worker: no share is known.
         return min(1.0, len(known) / len(here)) if len(known) > len(seen) / 2 else float("nan")
 

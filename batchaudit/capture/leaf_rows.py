@@ -6,7 +6,7 @@ otherwise a sample's digest would depend on its batch. Requires NumPy and xxhash
 
 from __future__ import annotations
 
-import sys
+import _thread
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Any
@@ -28,6 +28,14 @@ _PIECE = 64 * 1024
 _LETS_GO = 100_000
 
 
+def _has_other_threads() -> bool:
+    """Whether Python has started other threads; those that a library starts for itself are not counted.
+
+    Not `sys._current_frames()`: a garbage collection within it can deadlock (python/cpython#106883).
+    """
+    return _thread._count() > 0
+
+
 def column_table(column: Block) -> NDArray[np.uint8]:
     """The bytes of a block, shape (rows, bytes a row); a view."""
     count = column.shape[0]
@@ -43,7 +51,7 @@ def pieces(buffer: Any) -> Iterator[Any]:
     Only where that pays: cutting costs a tenth more, so a buffer stays whole where there is one thread only.
     """
     view = memoryview(buffer)
-    if view.nbytes < _LETS_GO or len(sys._current_frames()) < 2:
+    if view.nbytes < _LETS_GO or not _has_other_threads():
         yield view
         return
     view = view.cast("B")
@@ -72,7 +80,7 @@ def _hash_short(table: NDArray[np.uint8], seed: int) -> Iterator[bytes]:
 def _hash_table(table: NDArray[np.uint8], seed: int) -> bytes:
     if table.shape[1] <= SHORT:
         return b"".join(_hash_short(table, seed))
-    if table.shape[1] < _LETS_GO or len(sys._current_frames()) < 2:
+    if table.shape[1] < _LETS_GO or not _has_other_threads():
         # A type checker sees an array's items as anything; each is a row, and a buffer.
         return b"".join(map(_digest, table, repeat(seed)))  # type: ignore[arg-type]
     return b"".join(map(_hash_in_pieces, table, repeat(seed)))

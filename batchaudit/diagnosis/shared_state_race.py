@@ -76,7 +76,7 @@ def _other_epochs(evidence: Evidence) -> list[int]:
     mixes the samples of batches, but leaves most of them.
     """
     delivered, samples = evidence.tables.delivered, evidence.tables.samples
-    known = samples["digest"].isin(evidence.baseline.samples())
+    known = samples["digest"].isin(evidence.baseline.samples)
     epochs = delivered["epoch"].reindex(samples["event"]).to_numpy()
     shares = known.groupby(epochs).mean()
     return [-1, *(int(epoch) for epoch, share in shares.items() if share < 0.1)]

@@ -44,6 +44,8 @@ FILES = (
 )
 VERSIONS = ("keras", "tf_keras", "tensorflow", "jax", "torch", "numpy", "pillow", "pytest")
 
+SAID = 200  # last lines of a process' output that are shown where it did not end well
+
 # tf_keras is released with its modules moved under `tf_keras.src`, its own imports rewritten like this.
 _MOVED = re.compile(r"^(\s*(?:from|import)\s+tf_keras)\b(?!\.src\b)", re.MULTILINE)
 
@@ -114,7 +116,8 @@ def _run(path: Path, folder: Path, timeout: float, *plugins: str) -> Outcome:
     """Runs one file in a process of its own, in a folder where nothing beside it can be imported."""
     folder.mkdir()
     (folder / path.name).write_text(moved(path.read_text()))
-    (folder / "pytest.ini").write_text("[pytest]\n")
+    # Where a test hangs, the output tells where each thread stands.
+    (folder / "pytest.ini").write_text(f"[pytest]\nfaulthandler_timeout = {timeout / 2}\n")
     command = [sys.executable, "-m", "pytest", "-c", "pytest.ini", "-p", "no:cacheprovider"]
     for plugin in plugins:
         command += ["-p", plugin]
@@ -171,8 +174,10 @@ def _outcome(folder: Path, status: int, trouble: str | None) -> Outcome:
     ended = [line for line in lines if "test" in line]
     errors = [line["error"] for line in lines if "error" in line]
     if trouble is None and (errors or status not in (0, 1)):
+        trouble = "\n".join(errors) or f"exit code {status}"
+    if trouble and not errors:
         said = (folder / "output.txt").read_text(errors="replace").splitlines()
-        trouble = "\n".join(errors or [f"exit code {status}", *said[-20:]])
+        trouble = "\n".join([trouble, *said[-SAID:]])
     return Outcome(
         tests={line["test"]: line["outcome"] for line in ended},
         why={line["test"]: line["why"] for line in ended if line["why"]},
