@@ -14,6 +14,13 @@ from typing import Any
 
 import pytest
 
+# pytest puts the checkout first on the path, for `tests` to be found; where batchaudit is installed, the installed
+# one is what is tested, with just the files that users get.
+_CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+if _CHECKOUT in sys.path:
+    sys.path.remove(_CHECKOUT)
+    sys.path.append(_CHECKOUT)
+
 # Where the strategies reach into other people's code, and what users' sources draw from.
 PATCHABLE = (
     "keras.src.trainers.data_adapters",

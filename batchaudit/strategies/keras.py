@@ -20,7 +20,7 @@ from batchaudit.sources import kind_of
 from batchaudit.sources.kinds import Kind
 from batchaudit.strategies import transit as transits
 from batchaudit.strategies.job import Job, Skip
-from batchaudit.strategies.pool_guard import Guard, guarded, ours, pool_class
+from batchaudit.strategies.pool_guard import Guard, Pools, guarded
 from batchaudit.strategies.processes import check_pickles
 from batchaudit.strategies.spec import Strategy
 from batchaudit.strategies.start import start_method
@@ -83,15 +83,11 @@ def _configured(source: Any, strategy: Strategy) -> Iterator[None]:
 
 
 def _fit(job: Job, strategy: Strategy, source: Any, epochs: range) -> None:
-    transit = Transit(job.recorder)
+    transit, pools = Transit(job.recorder), Pools()
     with ExitStack() as stack:
-        enqueuers = stack.enter_context(_followed(transit))
-        guard = stack.enter_context(
-            guarded(
-                lambda: ours(py_dataset_adapter._DATA_POOLS), job.timeout, lambda: _give_up(enqueuers, guard)
-            )
-        )
-        stack.callback(_stop, enqueuers)
+        enqueuers = stack.enter_context(_followed(transit, pools))
+        guard = stack.enter_context(guarded(pools, job.timeout, lambda: _give_up(enqueuers, guard)))
+        stack.callback(_stop, enqueuers, pools)
         try:
             _epochs(job, _epoch_iterator(job, strategy, source), epochs, transit, guard)
         except (UsageError, KeyboardInterrupt):
@@ -145,7 +141,7 @@ def produce_index(uid: int, index: int) -> Parcel:
 
 
 @contextmanager
-def _followed(transit: Transit) -> Iterator[weakref.WeakSet[Any]]:
+def _followed(transit: Transit, pools: Pools) -> Iterator[weakref.WeakSet[Any]]:
     enqueuers: weakref.WeakSet[Any] = weakref.WeakSet()
     get = py_dataset_adapter.OrderedEnqueuer.get
     get_iterator = py_dataset_adapter.PyDatasetAdapter._get_iterator
@@ -176,7 +172,7 @@ def _followed(transit: Transit) -> Iterator[weakref.WeakSet[Any]]:
             replaced(
                 py_dataset_adapter,
                 get_index=produce_index,
-                get_pool_class=pool_class(py_dataset_adapter.get_pool_class),
+                get_pool_class=pools.stand_in(py_dataset_adapter.get_pool_class),
                 _WORKER_ID_QUEUE=None,
                 _SEQUENCE_COUNTER=None,
             )
@@ -198,9 +194,8 @@ def _give_up(enqueuers: weakref.WeakSet[Any], guard: Guard) -> None:
             enqueuer.future_queue.put_nowait(WorkerError(guard.reason or "given up"))
 
 
-def _stop(enqueuers: weakref.WeakSet[Any]) -> None:
+def _stop(enqueuers: weakref.WeakSet[Any], pools: Pools) -> None:
     for enqueuer in list(enqueuers):
         with suppress(Exception):
             enqueuer.stop(drain_queue_and_join=False)
-    for pool in ours(py_dataset_adapter._DATA_POOLS):
-        pool.terminate()
+    pools.end()

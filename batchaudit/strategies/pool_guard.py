@@ -10,7 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.pool import RUN, TERMINATE, Pool
 from typing import Any
@@ -26,9 +26,7 @@ class Guard:
         reason: why results were failed; None while nothing happened.
     """
 
-    def __init__(
-        self, pools: Callable[[], Iterable[Any]], timeout: float, give_up: Callable[[], None]
-    ) -> None:
+    def __init__(self, pools: Pools, timeout: float, give_up: Callable[[], None]) -> None:
         self.reason: str | None = None
         self._pools = pools
         self._timeout = timeout
@@ -45,7 +43,7 @@ class Guard:
         while not self._stop.wait(0.1):
             self.reason = self.reason or self._death() or self._stall()
             if self.reason:
-                for pool in self._pools():
+                for pool in self._pools:
                     fail_outstanding(pool, WorkerError(self.reason))
                 self._give_up()
 
@@ -54,8 +52,8 @@ class Guard:
         self._stop.set()
 
     def _death(self) -> str | None:
-        for pool in self._pools():
-            for process in list(getattr(pool, "born", ())):
+        for pool in self._pools:
+            for process in list(pool.born):
                 code = process.exitcode
                 if code is not None and _too_early(pool, code):
                     return f"worker pid {process.pid} died ({in_words(code)}); its batch is lost"
@@ -84,26 +82,59 @@ class WatchedPool(Pool):
         super().__init__(*args, **kwargs, context=multiprocessing.get_context())  # type: ignore[call-arg,misc]
 
 
-def ours(pools: Iterable[Any]) -> list[WatchedPool]:
-    """Those of Keras' pools that belong to an audit; the user's program may have pools of its own."""
-    return [pool for pool in pools if isinstance(pool, WatchedPool)]
+class Pools:
+    """The pools that a framework makes during one audit; the user's program may have pools of its own.
 
-
-def pool_class(original: Callable[[bool], Any]) -> Callable[[bool], Any]:
-    """Stands in for Keras' `get_pool_class`.
-
-    Args:
-        original: Keras' own.
-
-    Returns:
-        The same, with a `WatchedPool` in place of `multiprocessing.Pool`.
+    They are held here, because a pool that nobody holds terminates itself, and `Pool.terminate` may wait for
+    ever: it puts a word into a queue whose lock a worker holds that nobody reads from any more.
     """
 
-    def get_pool_class(use_multiprocessing: bool) -> Any:
-        made = original(use_multiprocessing)
-        return WatchedPool if made == multiprocessing.Pool else made
+    def __init__(self) -> None:
+        self._made: list[WatchedPool] = []
 
-    return get_pool_class
+    def __iter__(self) -> Iterator[WatchedPool]:
+        return iter(list(self._made))
+
+    def stand_in(self, original: Callable[[bool], Any]) -> Callable[[bool], Any]:
+        """Stands in for Keras' `get_pool_class`.
+
+        Args:
+            original: Keras' own.
+
+        Returns:
+            The same, with pools that are kept here in place of `multiprocessing.Pool`.
+        """
+
+        def get_pool_class(use_multiprocessing: bool) -> Any:
+            made = original(use_multiprocessing)
+            return self._make if made == multiprocessing.Pool else made
+
+        return get_pool_class
+
+    def _make(self, *args: Any, **kwargs: Any) -> WatchedPool:
+        self._made = [pool for pool in self._made if any(worker.is_alive() for worker in pool.born)]
+        made = WatchedPool(*args, **kwargs)
+        self._made.append(made)
+        return made
+
+    def end(self, seconds: float = 5.0) -> None:
+        """Lets the workers finish what they owe and go; those that do not go in time are killed.
+
+        Args:
+            seconds: for how long to wait for all of them together.
+        """
+        until = time.monotonic() + seconds
+        for pool in self._made:
+            pool.close()
+        for pool in self._made:
+            for worker in list(pool.born):
+                worker.join(max(0.0, until - time.monotonic()))
+                if worker.is_alive():
+                    worker.kill()
+            last = threading.Thread(target=pool.terminate, daemon=True)
+            last.start()
+            last.join(1.0)
+        self._made = []
 
 
 def _too_early(pool: Any, code: int) -> bool:
@@ -126,13 +157,11 @@ def fail_outstanding(pool: Pool, error: Exception) -> None:
 
 
 @contextmanager
-def guarded(
-    pools: Callable[[], Iterable[Any]], timeout: float, give_up: Callable[[], None] = lambda: None
-) -> Iterator[Guard]:
+def guarded(pools: Pools, timeout: float, give_up: Callable[[], None] = lambda: None) -> Iterator[Guard]:
     """Watches pools within the context.
 
     Args:
-        pools: the pools there are now.
+        pools: those of the audit.
         timeout: seconds without progress after which outstanding results are failed.
         give_up: called beside it, for what waits for something else than a result.
 

@@ -5,7 +5,6 @@ It drives what `Model.fit(source, workers=N, use_multiprocessing=...)` drives, w
 
 from __future__ import annotations
 
-import multiprocessing
 import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,7 +19,7 @@ from batchaudit.sources import kind_of
 from batchaudit.sources.kinds import Kind
 from batchaudit.strategies import transit as transits
 from batchaudit.strategies.job import Job, Skip
-from batchaudit.strategies.pool_guard import Guard, guarded, ours, pool_class
+from batchaudit.strategies.pool_guard import Guard, Pools, guarded
 from batchaudit.strategies.processes import check_pickles
 from batchaudit.strategies.spec import Strategy
 from batchaudit.strategies.start import start_method
@@ -58,13 +57,11 @@ def _accepted(job: Job, strategy: Strategy, method: str) -> Any:
 
 
 def _fit(job: Job, strategy: Strategy, source: Any, epochs: range) -> None:
-    transit = Transit(job.recorder)
+    transit, pools = Transit(job.recorder), Pools()
     with ExitStack() as stack:
-        enqueuers = stack.enter_context(_followed(transit))
-        guard = stack.enter_context(
-            guarded(lambda: ours(data_utils._DATA_POOLS), job.timeout, lambda: _give_up(enqueuers, guard))
-        )
-        stack.callback(_stop, enqueuers)
+        enqueuers = stack.enter_context(_followed(transit, pools))
+        guard = stack.enter_context(guarded(pools, job.timeout, lambda: _give_up(enqueuers, guard)))
+        stack.callback(_stop, enqueuers, pools)
         try:
             _epochs(job, _handler(job, strategy, source, epochs, transit), epochs, transit, guard)
         except tf.errors.OpError as error:
@@ -128,7 +125,7 @@ def produce_index(uid: int, index: int) -> Parcel:
 
 
 @contextmanager
-def _followed(transit: Transit) -> Iterator[weakref.WeakSet[Any]]:
+def _followed(transit: Transit, pools: Pools) -> Iterator[weakref.WeakSet[Any]]:
     enqueuers: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def unpacking(original: Any) -> Any:
@@ -156,7 +153,7 @@ def _followed(transit: Transit) -> Iterator[weakref.WeakSet[Any]]:
                 data_utils,
                 next_sample=produce_next,
                 get_index=produce_index,
-                get_pool_class=pool_class(data_utils.get_pool_class),
+                get_pool_class=pools.stand_in(data_utils.get_pool_class),
                 _WORKER_ID_QUEUE=None,
                 _SEQUENCE_COUNTER=None,
             )
@@ -185,12 +182,8 @@ def _give_up(enqueuers: weakref.WeakSet[Any], guard: Guard) -> None:
             enqueuer.queue.put_nowait(_Lost(guard.reason or "given up"))
 
 
-def _stop(enqueuers: weakref.WeakSet[Any]) -> None:
+def _stop(enqueuers: weakref.WeakSet[Any], pools: Pools) -> None:
     for enqueuer in list(enqueuers):
         if enqueuer.is_running():
             enqueuer.stop(timeout=5)
-    for pool in ours(data_utils._DATA_POOLS):
-        pool.terminate()
-    for process in multiprocessing.active_children():
-        if process.name.startswith("Keras_worker"):
-            process.join(1.0)
+    pools.end()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hand_made import REPORTS
+from tests.report.hand_made import REPORTS
 
 from batchaudit.report.model import Report
 

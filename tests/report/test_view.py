@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hand_made import UNSHARDED, epoch, report, workers
+from tests.report.hand_made import UNSHARDED, epoch, report, workers
 
 from batchaudit.report.model import Run
 from batchaudit.report.view import view
