@@ -155,7 +155,10 @@ def test_epoch_divergence():
 def test_shares():
     batches = [Batch(2, content) for content in range(3)] + [Batch(3, 0)]
     found = workers.shares(table(batches))
-    assert found[["worker", "pid", "delivered", "share"]].values.tolist() == [[0, 2, 3, 0.75], [1, 3, 1, 0.25]]
+    assert found[["worker", "pid", "delivered", "share"]].values.tolist() == [
+        [0, 2, 3, 0.75],
+        [1, 3, 1, 0.25],
+    ]
     assert workers.counts(table(batches)).values.tolist() == [[0, 2]]
 
 

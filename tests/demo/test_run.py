@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 def play(script: str, *args: str) -> subprocess.CompletedProcess[str]:
     """Runs a script in a process of its own: the demo forks, and loads what other tests must not find."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env.pop("TF_CPP_MIN_LOG_LEVEL", None)  # TensorFlow, once imported, may have set it to print warnings
     command = [sys.executable, "-c", script, *args]
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=500, check=False)
 

@@ -151,7 +151,8 @@ def test_clones_of_two_steps_each_epoch():
 
 def test_diverged_workers():
     apart = in_turns(
-        4, lambda pid, step: Batch(pid, 10 * step + pid, states=states(100 * pid + step, 100 * pid + step + 1))
+        4,
+        lambda pid, step: Batch(pid, 10 * step + pid, states=states(100 * pid + step, 100 * pid + step + 1)),
     )
     assert rng_clone.judge(evidence(apart, walking())).verdict == "ruled out"
 
@@ -182,7 +183,8 @@ def test_threads_are_no_clones():
 
 def test_copies_in_one_process_can_be_clones_of_what_they_hold():
     copies = [
-        Batch(2, n, framework_worker=n % 2, states=states(n // 2 + 1, n // 2 + 2, "private")) for n in range(8)
+        Batch(2, n, framework_worker=n % 2, states=states(n // 2 + 1, n // 2 + 2, "private"))
+        for n in range(8)
     ]
     source = serial([Batch(1, n, states=states(n + 1, n + 2, "private")) for n in range(8)])
     assert rng_clone.judge(evidence(copies, source)).verdict == "found"
@@ -263,7 +265,9 @@ def test_what_is_made_ahead_of_the_baseline_is_not_torn():
 
 def test_a_stream_that_begins_again_is_not_made_twice():
     cycle = serial([Batch(1, n % 10) for n in range(40)])
-    assert shared_state_race.judge(evidence(threads([n % 10 for n in range(40)]), cycle)).verdict == "ruled out"
+    assert (
+        shared_state_race.judge(evidence(threads([n % 10 for n in range(40)]), cycle)).verdict == "ruled out"
+    )
 
 
 def test_drawn_batches_hide_a_race():

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.report.hand_made import REPORTS
 
 from batchaudit.report.model import Report
+from tests.report.hand_made import REPORTS
 
 
 @pytest.fixture(params=REPORTS)

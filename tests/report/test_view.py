@@ -2,10 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.report.hand_made import UNSHARDED, epoch, report, workers
-
 from batchaudit.report.model import Run
 from batchaudit.report.view import view
+from tests.report.hand_made import UNSHARDED, epoch, report, workers
 
 FORK = Run("today", "make_loader", "fork:4", 4)
 
