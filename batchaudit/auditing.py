@@ -13,10 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import xxhash
+
 from batchaudit import sources, strategies
 from batchaudit.capture.provenance import place
 from batchaudit.capture.recorder import Key, Recorder, sample_ids
 from batchaudit.capture.restore import preserved_streams
+from batchaudit.capture.rng import StreamReader
 from batchaudit.errors import BatchauditError, UsageError, WorkerError
 from batchaudit.journal.manifest import (
     BASELINE,
@@ -36,8 +39,6 @@ Progress = Callable[[str, int, int], None]
 """Told (strategy, epoch, step) of every delivered batch."""
 
 DEFAULT_STRATEGIES = ("serial", "threads:4", "fork:4")
-
-_OTHER_SEED = 20_240_229
 
 
 def audit(
@@ -84,11 +85,18 @@ def audit(
     with _folder(out) as folder, preserved_streams():
         kind = sources.kind_of(target.new())
         asked = asked or _defaults(target.last)
+        workers = _own_workers(target.last)
         manifest = Manifest(
-            next_attempt(folder), target.name, kind.value, target.renewable, epochs, steps_per_epoch
+            next_attempt(folder),
+            target.name,
+            kind.value,
+            target.renewable,
+            epochs,
+            steps_per_epoch,
+            tuple(Asked(str(s), workers if s.family == "as-is" else s.workers) for s in asked),
         )
         auditor = _Auditor(target, manifest, folder, key, timeout, on_progress)
-        auditor.baseline(serial="serial" in map(str, asked))
+        auditor.baseline()
         for strategy in asked:
             auditor.run(strategy)
         return report(folder, attempt=auditor.manifest.attempt)
@@ -128,7 +136,8 @@ def _strategy(text: str) -> Strategy:
 
 
 def _defaults(source: Any) -> list[Strategy]:
-    own = hasattr(source, "use_multiprocessing") or sources.kind_of(source) is sources.Kind.DATASET
+    settings = ("use_multiprocessing", "num_workers")  # a PyDataset, a DataLoader
+    own = any(hasattr(source, name) for name in settings) or sources.kind_of(source) is sources.Kind.DATASET
     return [strategies.parse(text) for text in (("as-is",) if own else DEFAULT_STRATEGIES)]
 
 
@@ -211,24 +220,26 @@ class _Auditor:
         self._on_progress = on_progress
         self._checked_key = key is None
 
-    def baseline(self, serial: bool) -> None:
-        """Drives the serial passes that say what is deterministic.
+    def baseline(self) -> None:
+        """Drives the serial passes that say what is deterministic, where there is more than one pass to have.
 
-        Args:
-            serial: whether the first of them is also a run that was asked for.
+        Where `serial` is also asked for, the first of them is that run.
         """
-        self._entry(BASELINE if not serial else "serial", Asked("serial", finished=True) if serial else None)
-        if not self._target.renewable and self.manifest.kind == "iterator":
-            return  # the one pass that it has is left to the strategies
-        self._serially(BASELINE_AGAIN, epochs=1)
-        self._serially(BASELINE_RESEEDED, epochs=1, seed=_OTHER_SEED)
-
-    def _entry(self, name: str, asked: Asked | None) -> None:
-        if not self._target.renewable and self.manifest.kind == "iterator" and asked is None:
+        if self._one_pass or _loader_workers(self._target.last):
             return
-        self._serially(name, epochs=self.manifest.epochs)
-        if asked is not None:
-            self._note(asked)
+        serial = self._asked("serial")
+        self._serially(BASELINE if serial is None else "serial", epochs=self.manifest.epochs)
+        if serial is not None:
+            self._note(replace(serial, finished=True))
+        self._serially(BASELINE_AGAIN, epochs=1)
+        self._serially(BASELINE_RESEEDED, epochs=1, seed=_other_seed())
+
+    @property
+    def _one_pass(self) -> bool:
+        return self.manifest.kind == "iterator" and not self._target.renewable
+
+    def _asked(self, name: str) -> Asked | None:
+        return next((asked for asked in self.manifest.strategies if asked.strategy == name), None)
 
     def _serially(self, name: str, epochs: int, seed: int | None = None) -> None:
         try:
@@ -242,11 +253,11 @@ class _Auditor:
     def run(self, strategy: Strategy) -> None:
         """Drives one strategy; what goes wrong in it is noted, not raised."""
         name = str(strategy)
-        if name == "serial" and any(asked.strategy == name for asked in self.manifest.strategies):
+        asked = self._asked(name) or Asked(name)
+        if asked.finished:
             return
-        asked = Asked(name, strategy.workers or _own_workers(self._target.last))
-        self._note(asked)
         try:
+            self._check_can_run(strategy)
             with preserved_streams(), self._job(name, self.manifest.epochs) as job:
                 strategies.drive(job, strategy)
         except Skip as reason:
@@ -256,6 +267,15 @@ class _Auditor:
         except Exception as error:
             asked = replace(asked, error="".join(traceback.format_exception(error)).rstrip())
         self._note(replace(asked, finished=True))
+
+    def _check_can_run(self, strategy: Strategy) -> None:
+        own = _loader_workers(self._target.last)
+        if own and strategy.family != "as-is":
+            raise Skip(f"the source runs {own} workers of its own: audit it as-is, or with num_workers=0")
+        if self._one_pass and any(asked.finished and not asked.skipped for asked in self.manifest.strategies):
+            raise Skip(
+                "the iterator was used up by the strategy before: give a callable that makes a new one"
+            )
 
     def _note(self, asked: Asked) -> None:
         self.manifest = self.manifest.with_strategy(asked)
@@ -334,8 +354,19 @@ def _is_sized(source: Any) -> bool:
         return False
 
 
+def _other_seed() -> int:
+    """A seed that the program is not using: a fixed one might be the user's own."""
+    return xxhash.xxh3_64_intdigest(repr(StreamReader().read()).encode()) % 2**32
+
+
 def _own_workers(source: Any) -> int:
-    workers = getattr(source, "workers", 0)
+    workers = getattr(source, "workers", None)
+    return workers if isinstance(workers, int) else _loader_workers(source)
+
+
+def _loader_workers(source: Any) -> int:
+    """How many worker processes a torch DataLoader starts itself; they are not watched yet."""
+    workers = getattr(source, "num_workers", 0)
     return workers if isinstance(workers, int) else 0
 
 

@@ -26,13 +26,12 @@ LIVE = "live"
 class Audit:
     """Logs what watched sources produce, wherever they produce it, into one run's folder.
 
-    Example:
-        ```python
+    Example::
+
         with ba.Audit("runs/today") as audit:
             for batch in audit.wrap(train):
                 step(batch)
         print(audit.report())
-        ```
 
     What a consumer was handed is not seen here, only what was produced: the report counts that, and says so.
 

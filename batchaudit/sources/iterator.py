@@ -60,8 +60,9 @@ def _iter_again(recorder: Recorder, original: Any) -> Any:
 
 
 def _watched(made: Any, recorder: Recorder) -> Any:
-    # A generator method keeps handing out generators.
-    return generator.watch(made, recorder) if generator.kind(made) else watch(made, recorder)
+    # A generator method keeps handing out generators. Other iterators are held and not twinned: one may be
+    # known somewhere by its identity, as torch's are with the pids of their workers.
+    return generator.watch(made, recorder) if generator.kind(made) else WatchedIterator(made, recorder)
 
 
 class WatchedIterable(Proxy):

@@ -8,6 +8,7 @@ from which the consumer takes one a batch. The framework's own code does everyth
 
 from __future__ import annotations
 
+import gc
 import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from batchaudit.capture.recorder import Recorder
+from batchaudit.sources.proxy import Proxy
 from batchaudit.sources.subclass import is_twin, recorder_of
 
 
@@ -118,11 +120,30 @@ def parcel(source: Any, batch: Any) -> Parcel:
 
 def find_recorder(source: Any) -> Recorder | None:
     """The recorder of a watched source in this process; None where the source is not watched."""
-    return recorder_of(source) if is_twin(source) else _recorders.get("current")
+    if is_twin(source):
+        return recorder_of(source)
+    if "current" not in _recorders:  # a spawned worker: it has what it was sent, and nothing of the parent
+        held = _held_by(source)
+        if held is not None:
+            _recorders["current"] = held
+    return _recorders.get("current")
 
 
-# An iterator that a framework has chained and forked cannot be asked for its recorder; the parent sets it.
+# An iterator that a framework has chained cannot be asked for its recorder. Forked workers inherit this.
 _recorders: dict[str, Recorder] = {}
+
+
+def _held_by(iterator: Any) -> Recorder | None:
+    """The recorder of the watched source that a framework has put into an iterator of its own."""
+    found = [iterator]
+    for _ in range(3):  # a chain holds an iterator over the tuple that holds the source
+        found = [held for one in found for held in gc.get_referents(one)][:64]
+        for held in found:
+            if is_twin(held):
+                return recorder_of(held)
+            if isinstance(held, Proxy):
+                return held._batchaudit_recorder
+    return None
 
 
 @contextmanager

@@ -228,3 +228,19 @@ def test_an_endless_generator_needs_the_length_of_its_epoch(drive, monkeypatch):
     monkeypatch.setattr("batchaudit.strategies.job.MOST_BATCHES", 20)
     driven = drive(endless, "tf_keras-threads:1", fails=UsageError)
     assert "steps_per_epoch" in str(driven.error)
+
+
+def larger_than_a_pipe():
+    while True:
+        yield np.zeros((32, 64, 64))
+
+
+def test_workers_that_still_have_batches_to_send_end_in_time():
+    # `Pool.terminate` waits for ever for a lock that a worker holds whose batch nobody takes any more: before it
+    # was done without, one audit in four or so hung here.
+    import batchaudit as ba
+
+    for _ in range(3):
+        (run,) = ba.audit(larger_than_a_pipe, ["tf_keras-processes:4"], epochs=1, steps_per_epoch=32).runs
+        assert run.error is None
+    assert multiprocessing.active_children() == []
