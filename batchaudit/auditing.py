@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 import tempfile
-import traceback
-from collections.abc import Callable, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import xxhash
-
 from batchaudit import sources, strategies
-from batchaudit.capture.provenance import place
-from batchaudit.capture.recorder import Key, Recorder, sample_ids
+from batchaudit.auditor import Auditor, Progress, Target, own_workers
+from batchaudit.capture.recorder import Key
 from batchaudit.capture.restore import preserved_streams
-from batchaudit.capture.rng import StreamReader
-from batchaudit.errors import BatchauditError, UsageError, WorkerError
-from batchaudit.journal.manifest import (
-    BASELINE,
-    BASELINE_AGAIN,
-    BASELINE_RESEEDED,
-    Asked,
-    Manifest,
-    next_attempt,
-)
-from batchaudit.journal.writer import JournalWriter
-from batchaudit.strategies import Job, Skip, Strategy
+from batchaudit.errors import UsageError
+from batchaudit.journal.manifest import Asked, Manifest, next_attempt
+from batchaudit.strategies import Strategy
 
 if TYPE_CHECKING:
     from batchaudit.report.model import Report
-
-Progress = Callable[[str, int, int], None]
-"""Told (strategy, epoch, step) of every delivered batch."""
 
 DEFAULT_STRATEGIES = ("serial", "threads:4", "fork:4")
 
@@ -81,11 +64,11 @@ def audit(
     asked = [_strategy(text) for text in strategies] if strategies is not None else None
     if asked == []:
         raise UsageError("no strategy was given: name at least one, such as 'serial'.")
-    target = _Target.of(source, name)
+    target = Target.of(source, name)
     with _folder(out) as folder, preserved_streams():
         kind = sources.kind_of(target.new())
         asked = asked or _defaults(target.last)
-        workers = _own_workers(target.last)
+        workers = own_workers(target.last)
         manifest = Manifest(
             next_attempt(folder),
             target.name,
@@ -95,7 +78,7 @@ def audit(
             steps_per_epoch,
             tuple(Asked(str(s), workers if s.family == "as-is" else s.workers) for s in asked),
         )
-        auditor = _Auditor(target, manifest, folder, key, timeout, on_progress)
+        auditor = Auditor(target, manifest, folder, key, timeout, on_progress)
         auditor.baseline()
         for strategy in asked:
             auditor.run(strategy)
@@ -142,7 +125,7 @@ def _defaults(source: Any) -> list[Strategy]:
 
 
 @contextmanager
-def _folder(out: str | os.PathLike[str] | None):  # type: ignore[no-untyped-def]
+def _folder(out: str | os.PathLike[str] | None) -> Iterator[Path]:
     if out is None:
         temporary = tempfile.mkdtemp(prefix="batchaudit-")
         try:
@@ -158,222 +141,3 @@ def _folder(out: str | os.PathLike[str] | None):  # type: ignore[no-untyped-def]
     except OSError as error:
         raise UsageError(f"the folder {folder} cannot be written: {error.strerror or error}.") from None
     yield folder
-
-
-@dataclass
-class _Target:
-    """The user's object: a callable that makes sources, or one source."""
-
-    make: Callable[[], Any]
-    name: str
-    renewable: bool
-    last: Any = None
-
-    @staticmethod
-    def of(source: Any, name: str | None) -> _Target:
-        with suppress(UsageError):
-            if not isinstance(source, type):
-                sources.kind_of(source)
-                return _Target(lambda: source, name or type(source).__name__, renewable=False)
-        if source is None:
-            raise UsageError("the source is None: give a source, or a callable that returns one.")
-        if not callable(source):
-            sources.kind_of(source)  # says what it is not
-        return _Target(source, str(name or _name_of(source)), renewable=True)
-
-    def new(self) -> Any:
-        """A source; new at each call where the target is a callable.
-
-        Raises:
-            UsageError: the callable raises, or returns no source.
-        """
-        try:
-            self.last = self.make()
-        except Exception as error:
-            raise UsageError(f"{self.name}() raised {_in_words(error)}") from error
-        if self.last is None:
-            raise UsageError(f"{self.name}() returned None: it must return a source of batches.")
-        try:
-            sources.kind_of(self.last)
-        except UsageError as error:
-            raise UsageError(f"{self.name}() returned what cannot be audited: {error}") from None
-        return self.last
-
-
-class _Auditor:
-    """Drives one target by one strategy after the other and keeps the manifest up to date."""
-
-    def __init__(
-        self,
-        target: _Target,
-        manifest: Manifest,
-        folder: Path,
-        key: Key | None,
-        timeout: float,
-        on_progress: Progress | None,
-    ) -> None:
-        self.manifest = manifest
-        self._target = target
-        self._folder = folder
-        self._key = key
-        self._timeout = timeout
-        self._on_progress = on_progress
-        self._checked_key = key is None
-
-    def baseline(self) -> None:
-        """Drives the serial passes that say what is deterministic, where there is more than one pass to have.
-
-        Where `serial` is also asked for, the first of them is that run.
-        """
-        if self._one_pass or _loader_workers(self._target.last):
-            return
-        serial = self._asked("serial")
-        self._serially(BASELINE if serial is None else "serial", epochs=self.manifest.epochs)
-        if serial is not None:
-            self._note(replace(serial, finished=True))
-        self._serially(BASELINE_AGAIN, epochs=1)
-        self._serially(BASELINE_RESEEDED, epochs=1, seed=_other_seed())
-
-    @property
-    def _one_pass(self) -> bool:
-        return self.manifest.kind == "iterator" and not self._target.renewable
-
-    def _asked(self, name: str) -> Asked | None:
-        return next((asked for asked in self.manifest.strategies if asked.strategy == name), None)
-
-    def _serially(self, name: str, epochs: int, seed: int | None = None) -> None:
-        try:
-            with preserved_streams(seed), self._job(name, epochs) as job:
-                strategies.drive(job, strategies.parse("serial"))
-        except BatchauditError as error:
-            raise type(error)(f"{self.manifest.source}: {error}") from None
-        except Exception as error:
-            raise UsageError(f"{self.manifest.source} raised {_in_words(error)}") from error
-
-    def run(self, strategy: Strategy) -> None:
-        """Drives one strategy; what goes wrong in it is noted, not raised."""
-        name = str(strategy)
-        asked = self._asked(name) or Asked(name)
-        if asked.finished:
-            return
-        try:
-            self._check_can_run(strategy)
-            with preserved_streams(), self._job(name, self.manifest.epochs) as job:
-                strategies.drive(job, strategy)
-        except Skip as reason:
-            asked = replace(asked, skipped=str(reason))
-        except (WorkerError, UsageError) as error:
-            asked = replace(asked, error=str(error))
-        except Exception as error:
-            asked = replace(asked, error="".join(traceback.format_exception(error)).rstrip())
-        self._note(replace(asked, finished=True))
-
-    def _check_can_run(self, strategy: Strategy) -> None:
-        own = _loader_workers(self._target.last)
-        if own and strategy.family != "as-is":
-            raise Skip(f"the source runs {own} workers of its own: audit it as-is, or with num_workers=0")
-        if self._one_pass and any(asked.finished and not asked.skipped for asked in self.manifest.strategies):
-            raise Skip(
-                "the iterator was used up by the strategy before: give a callable that makes a new one"
-            )
-
-    def _note(self, asked: Asked) -> None:
-        self.manifest = self.manifest.with_strategy(asked)
-        self.manifest.write(self._folder)
-
-    @contextmanager
-    def _job(self, name: str, epochs: int):  # type: ignore[no-untyped-def]
-        where = place()
-        journal = JournalWriter(
-            self._folder,
-            source=self.manifest.source,
-            strategy=name,
-            run=self._folder.name,
-            attempt=self.manifest.attempt,
-            rank=where.rank,
-            world=where.world,
-        )
-        recorder = Recorder(journal, self._key)
-
-        def tell(epoch: int, step: int) -> None:
-            if self._on_progress is not None:
-                self._on_progress(name, epoch, step)
-
-        try:
-            yield Job(
-                lambda: sources.watch(self._checked(self._target.new()), recorder),
-                recorder,
-                epochs,
-                self.manifest.steps_per_epoch,
-                self._timeout,
-                self._target.renewable,
-                _is_sized(self._target.last),
-                tell,
-            )
-        finally:
-            journal.close()
-
-    def _checked(self, source: Any) -> Any:
-        """Tries `key` on a first batch, so that a wrong one is an error now and not a column of nothing."""
-        if self._checked_key or not self._target.renewable or self._key is None:
-            return source
-        self._checked_key = True
-        with preserved_streams():
-            first = self._target.new()
-            batch = first[0] if sources.kind_of(first) is sources.Kind.INDEXED else next(iter(first), None)
-        if batch is not None:
-            _try_key(self._key, batch)
-        return source
-
-
-def _try_key(key: Key, batch: Any) -> None:
-    from batchaudit.capture.fingerprint import fingerprint
-
-    try:
-        ids = sample_ids(key, batch)
-    except Exception as error:
-        raise UsageError(f"key= raised {_in_words(error)}") from error
-    samples = fingerprint(batch, strict=False).samples
-    if samples is not None and len(ids) != len(samples):
-        raise UsageError(
-            f"key= returned {len(ids)} ids for a batch of {len(samples)} samples: one id a sample is needed."
-        )
-
-
-def _name_of(source: Any) -> str:
-    if isinstance(source, functools.partial):
-        return _name_of(source.func)
-    return str(getattr(source, "__name__", type(source).__name__))
-
-
-def _is_sized(source: Any) -> bool:
-    """Whether a source has a length; an endless `PyDataset` has none."""
-    try:
-        return sources.length_of(source) is not None
-    except Exception:
-        return False
-
-
-def _other_seed() -> int:
-    """A seed that the program is not using: a fixed one might be the user's own."""
-    return xxhash.xxh3_64_intdigest(repr(StreamReader().read()).encode()) % 2**32
-
-
-def _own_workers(source: Any) -> int:
-    workers = getattr(source, "workers", None)
-    return workers if isinstance(workers, int) else _loader_workers(source)
-
-
-def _loader_workers(source: Any) -> int:
-    """How many worker processes a torch DataLoader starts itself; they are not watched yet."""
-    workers = getattr(source, "num_workers", 0)
-    return workers if isinstance(workers, int) else 0
-
-
-def _in_words(error: BaseException) -> str:
-    """An exception of the user's code in one line, with the place where it was raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    here = os.path.dirname(__file__)
-    theirs = [frame for frame in frames if not frame.filename.startswith(here)] or frames
-    where = f" ({theirs[-1].filename}:{theirs[-1].lineno}, in {theirs[-1].name})" if theirs else ""
-    return f"{type(error).__name__}: {error}{where}"
