@@ -67,6 +67,8 @@ def audit(
     target = Target.of(source, name)
     with _folder(out) as folder, preserved_streams():
         kind = sources.kind_of(target.new())
+        if kind is sources.Kind.ITERATOR:
+            target.check_renewable()
         asked = asked or _defaults(target.last)
         workers = own_workers(target.last)
         manifest = Manifest(

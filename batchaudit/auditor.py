@@ -58,6 +58,12 @@ class Target:
             sources.kind_of(source)  # says what it is not
         return Target(source, str(name or _name_of(source)), renewable=True)
 
+    def check_renewable(self) -> None:
+        """Notices a callable that gives one iterator again and again: that has one pass, and is no factory."""
+        if self.renewable and self.last is not None:
+            before = self.last
+            self.renewable = self.new() is not before
+
     def new(self) -> Any:
         """A source; new at each call where the target is a callable.
 

@@ -199,3 +199,14 @@ def test_a_second_audit_into_a_folder_is_the_next_attempt(tmp_path):
     assert len(report.batches) == 8
     assert sorted(ba.load(tmp_path).events.attempt.unique()) == [0, 1]
     assert os.getpid() in set(ba.load(tmp_path).events.pid)
+
+
+def test_a_callable_that_gives_one_iterator_again_has_one_pass():
+    import batchaudit as ba
+
+    batches = iter([[0.0, float(n)] for n in range(6)])
+    report = ba.audit(lambda: batches, ["serial", "threads:2"], epochs=2)
+    serial, threads = report.runs
+    assert report.epochs_of(serial)["delivered"].tolist() == [6]
+    assert "used up" in threads.skipped
+    assert any("one pass" in note for note in report.notes)
