@@ -59,7 +59,7 @@ class Target:
         return Target(source, str(name or _name_of(source)), renewable=True)
 
     def check_renewable(self) -> None:
-        """Notices a callable that gives one iterator again and again: that has one pass, and is no factory."""
+        """Notices a callable that gives one iterator again and again: there is one pass."""
         if self.renewable and self.last is not None:
             before = self.last
             self.renewable = self.new() is not before

@@ -59,7 +59,19 @@ def judge(evidence: Evidence) -> Judgement:
         return not_observable(
             f"fewer than two workers made {MANY_ENOUGH} batches or more: use a longer epoch or fewer workers"
         )
+    if any(_begun_alike(evidence, stream) for stream in streams):
+        return not_observable(
+            "workers began from an equal random state: whether they seeded it, or drew different amounts "
+            "from it, cannot be told; draw equal amounts for each batch, or seed before the first"
+        )
     return ruled_out("no two workers drew from the same random state")
+
+
+def _begun_alike(evidence: Evidence, stream: str) -> bool:
+    made = evidence.made[evidence.made["epoch"] >= 0]
+    drew = made[moved(made, stream) & (made[f"rng_{stream}_before"] != 0)]
+    workers = drew.groupby(["epoch", "local_step", f"rng_{stream}_before"])["worker"].nunique()
+    return bool((workers > 1).any())
 
 
 def _drawn_alike(evidence: Evidence, stream: str) -> pd.DataFrame:

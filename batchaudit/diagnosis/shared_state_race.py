@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from batchaudit.analysis.evidence import Evidence
+from batchaudit.analysis.seeds import moved
 from batchaudit.diagnosis import fixes
 from batchaudit.diagnosis.finding import Finding
 from batchaudit.diagnosis.judgement import (
@@ -53,6 +54,8 @@ def judge(evidence: Evidence) -> Judgement:
         )
     foreign = _foreign(evidence, made)
     twice = _twice(evidence, made) if evidence.kind != "indexed" else made.iloc[:0]
+    if len(foreign) and not len(twice) and _drawn(evidence, foreign):
+        return found(_drawn_in_turns(evidence, foreign))
     if len(foreign) or len(twice):
         return found(_torn(evidence, foreign, twice))
     return ruled_out("the threads made just the batches of the serial baseline")
@@ -98,6 +101,37 @@ def _distances(sequence: np.ndarray) -> np.ndarray:
     return np.asarray(positions.groupby(sequence).diff().dropna())
 
 
+def _drawn(evidence: Evidence, foreign: pd.DataFrame) -> bool:
+    """Whether nearly all of these batches drew from a random stream."""
+    drew = np.zeros(len(foreign), bool)
+    for stream in evidence.streams:
+        drew |= moved(foreign, stream).to_numpy()
+    return bool(drew.mean() > 0.9)
+
+
+def _drawn_in_turns(evidence: Evidence, foreign: pd.DataFrame) -> Finding:
+    return Finding(
+        CAUSE,
+        "info",
+        "worker",
+        f"{len(foreign)} of {len(evidence.made)} batches are in no serial pass: the threads draw from one "
+        "random stream in the order in which they come, so no run is like another. No batch is lost or repeated.",
+        {
+            "in_no_baseline": len(foreign),
+            "produced": len(evidence.made),
+            "streams": evidence.streams,
+            "first_example": _example(foreign, "is in no serial pass"),
+        },
+        fixes.seed_per_worker(evidence),
+    )
+
+
+def _example(rows: pd.DataFrame, what: str) -> str:
+    row = rows.iloc[0]
+    who = f"worker {int(row['worker'])} at its step {int(row['local_step'])}"
+    return f"batch {short(int(row['digest_hi']))} of {who} {what}"
+
+
 def _refused(evidence: Evidence, refused: pd.DataFrame) -> Finding:
     threads = refused["thread"].nunique()
     delivered = len(evidence.tables.delivered)
@@ -118,8 +152,7 @@ def _refused(evidence: Evidence, refused: pd.DataFrame) -> Finding:
 
 
 def _torn(evidence: Evidence, foreign: pd.DataFrame, twice: pd.DataFrame) -> Finding:
-    example = (twice if len(twice) else foreign).iloc[0]
-    what = "was made twice" if len(twice) else "is in no serial pass"
+    example = _example(twice, "was made twice") if len(twice) else _example(foreign, "is in no serial pass")
     return Finding(
         CAUSE,
         "error",
@@ -130,10 +163,7 @@ def _torn(evidence: Evidence, foreign: pd.DataFrame, twice: pd.DataFrame) -> Fin
             "made_twice": len(twice),
             "in_no_baseline": len(foreign),
             "produced": len(evidence.made),
-            "first_example": (
-                f"batch {short(int(example['digest_hi']))} of worker {int(example['worker'])} at its step "
-                f"{int(example['local_step'])} {what}"
-            ),
+            "first_example": example,
         },
         fixes.synchronise(evidence),
     )

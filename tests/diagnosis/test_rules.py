@@ -165,7 +165,9 @@ def test_an_inherited_state_that_nobody_draws_from_is_no_clone():
             pid, 10 * step + pid, states=states(1 if not step else 10 * step + pid, 10 * step + pid + 10)
         ),
     )
-    assert rng_clone.judge(evidence(seeded, walking())).verdict == "ruled out"
+    judgement = rng_clone.judge(evidence(seeded, walking()))
+    assert judgement.verdict == "not observable"
+    assert "whether they seeded it" in judgement.reason
 
 
 def test_a_source_that_seeds_for_each_batch_makes_no_clones():
@@ -268,6 +270,14 @@ def test_a_stream_that_begins_again_is_not_made_twice():
     assert (
         shared_state_race.judge(evidence(threads([n % 10 for n in range(40)]), cycle)).verdict == "ruled out"
     )
+
+
+def test_threads_that_draw_in_turns_are_told_and_do_no_harm():
+    drawing = [Batch(1, n, states=states(n + 1, n + 2, "private")) for n in range(30)]
+    turns = [Batch(2, 100 + n, thread=n % 2, states=states(n + 1, n + 2, "private")) for n in range(8)]
+    finding = shared_state_race.judge(evidence(turns, serial(drawing))).finding
+    assert finding is not None
+    assert finding.severity == "info"
 
 
 def test_drawn_batches_hide_a_race():
