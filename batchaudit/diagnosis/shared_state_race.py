@@ -115,7 +115,7 @@ def _drawn_in_turns(evidence: Evidence, foreign: pd.DataFrame) -> Finding:
         "info",
         "worker",
         f"{len(foreign)} of {len(evidence.made)} batches are in no serial pass: the threads draw from one "
-        "random stream in the order in which they come, so no run is like another. No batch is lost or repeated.",
+        "random stream in the order in which they come, and no run is like another.",
         {
             "in_no_baseline": len(foreign),
             "produced": len(evidence.made),
