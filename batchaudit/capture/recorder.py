@@ -206,10 +206,14 @@ class Recorder:
 
     def raised(self, error: BaseException) -> None:
         """Notes an exception that came out of the source."""
+        try:
+            said = f"{type(error).__name__}: {error}"
+        except Exception:  # an exception may fail to say what it is
+            said = type(error).__name__
         now = time.monotonic_ns()
         self._append(
             Event(stage=Stage.RAISED, thread=threading.get_native_id(), epoch=self._shared.epoch,
-                  began_ns=now, ended_ns=now, text=f"{type(error).__name__}: {error}"[:2000])
+                  began_ns=now, ended_ns=now, text=said[:2000])
         )  # fmt: skip
 
     # -- inside -----------------------------------------------------------------------------------
