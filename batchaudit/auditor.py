@@ -19,7 +19,7 @@ from batchaudit.capture.provenance import place
 from batchaudit.capture.recorder import Key, Recorder, sample_ids
 from batchaudit.capture.restore import preserved_streams
 from batchaudit.capture.rng import StreamReader
-from batchaudit.errors import BatchauditError, UsageError, WorkerError
+from batchaudit.errors import BatchauditError, UsageError, WorkerError, in_full
 from batchaudit.journal.manifest import BASELINE, BASELINE_AGAIN, BASELINE_RESEEDED, Asked, Manifest
 from batchaudit.journal.writer import JournalWriter
 from batchaudit.strategies import Job, Skip, Strategy
@@ -102,6 +102,7 @@ class Auditor:
         self._timeout = timeout
         self._on_progress = on_progress
         self._checked_key = key is None
+        manifest.write(folder)  # now: an audit that is killed still says what it was asked
 
     def baseline(self) -> None:
         """Drives the serial passes that say what is deterministic, where there is more than one pass to have.
@@ -148,7 +149,7 @@ class Auditor:
         except (WorkerError, UsageError) as error:
             asked = replace(asked, error=str(error))
         except Exception as error:
-            asked = replace(asked, error="".join(traceback.format_exception(error)).rstrip())
+            asked = replace(asked, error=in_full(error))
         self._note(replace(asked, finished=True))
 
     def _check_can_run(self, strategy: Strategy) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 
 class BatchauditError(Exception):
     """Base of every error that batchaudit raises on purpose."""
@@ -21,6 +23,11 @@ class JournalError(BatchauditError):
 
 class WorkerError(BatchauditError):
     """A worker raised or died; the message carries the worker's own traceback."""
+
+
+def in_full(error: BaseException) -> str:
+    """An exception with its traceback and its causes, as Python prints them."""
+    return "".join(traceback.format_exception(error)).rstrip()
 
 
 class BatchauditWarning(UserWarning):

@@ -23,14 +23,12 @@ class Lockstep:
         workers: the two workers' ordinals.
         first_step: the local step at which it began.
         length: for how many local steps in a row.
-        digests: the digests of what each of the two made at the first of them.
     """
 
     stream: str
     workers: tuple[int, int]
     first_step: int
     length: int
-    digests: tuple[int, int]
 
 
 def moved_streams(tables: Tables) -> list[str]:
@@ -175,7 +173,6 @@ def lockstep(made: pd.DataFrame, streams: list[str]) -> list[Lockstep]:
         One entry for each stream and worker that shared a state at all, longest first.
     """
     found = []
-    digests = made.drop_duplicates(["worker", "local_step"]).set_index(["worker", "local_step"])["digest_lo"]
     for stream in streams:
         table = _states(made, stream)
         codes = table.to_numpy()[:MOST_WORKERS]
@@ -186,8 +183,7 @@ def lockstep(made: pd.DataFrame, streams: list[str]) -> list[Lockstep]:
             if lengths[other]:
                 step = int(table.columns[int(starts[other])])
                 first, second = int(table.index[other]), int(table.index[row])
-                pair = (int(digests[first, step]), int(digests[second, step]))
-                found.append(Lockstep(stream, (first, second), step, int(lengths[other]), pair))
+                found.append(Lockstep(stream, (first, second), step, int(lengths[other])))
     return sorted(found, key=lambda lock: -lock.length)
 
 

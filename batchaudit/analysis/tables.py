@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-PROBE, REPLAYED, UNHASHABLE = 1, 2, 4  # the flags of journal/layout.py, which analysis does not import
+PROBE, UNHASHABLE = 1, 4  # the flags of journal/layout.py, which analysis does not import
 STREAMS = ("numpy", "python", "torch", "tensorflow", "private")
 
 
@@ -115,15 +115,3 @@ def _with_ids(samples: pd.DataFrame, delivered: pd.DataFrame) -> pd.DataFrame:
     )
     joined["id"] = joined["id"].fillna(joined.pop("id_made"))
     return joined
-
-
-def digests(frame: pd.DataFrame) -> pd.Series:
-    """One value a batch that is equal where the batches are: 64 bits of its digest.
-
-    Args:
-        frame: rows with `digest_hi` and `digest_lo`.
-
-    Returns:
-        uint64. Two different batches among 10^9 agree with probability 3 % (birthday bound, 2^64).
-    """
-    return frame["digest_lo"]

@@ -34,26 +34,29 @@ def epochs(tables: Tables, baseline: Baseline) -> pd.DataFrame:
     seen: set[tuple[int, int]] = set()
     rows = []
     by_epoch = tables.delivered.groupby("epoch", sort=True)
-    last = max(by_epoch.groups, default=-1)
+    made = _produced(tables)
+    samples = tables.samples
+    samples_by_epoch = samples.groupby(tables.delivered["epoch"].reindex(samples["event"]).to_numpy())
     for epoch, delivered in by_epoch:
-        row = {"epoch": epoch, **_produced(tables, epoch, last), **_batches(delivered, seen)}
-        row |= _samples(tables, delivered, baseline, int(epoch))
+        row = {"epoch": epoch, **made[epoch], **_batches(delivered, seen)}
+        rows_of_epoch = samples.loc[samples_by_epoch.groups.get(epoch, [])]
+        row |= _samples(rows_of_epoch, delivered, baseline, int(epoch))
         row |= baseline.expected(int(epoch))
         rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _produced(tables: Tables, epoch: Any, last: Any) -> dict[str, Any]:
-    """What was made for an epoch; what was never delivered is laid to the epoch in which it was begun."""
-    produced = tables.produced
-    lost = produced[~produced["delivered"]]
-    begins = tables.delivered.groupby("epoch")["began_ns"].max()
-    # Begun before the epoch's last delivery, and after that of the one before.
-    until = np.inf if epoch == last else begins[epoch]
-    since = begins.get(epoch - 1, -np.inf)
-    here = lost[(lost["began_ns"] > since) & (lost["began_ns"] <= until)]
-    mine = produced[produced["epoch"] == epoch]
-    return {"produced": len(mine) + len(here), "probes": int(mine["probe"].sum() + here["probe"].sum())}
+def _produced(tables: Tables) -> dict[Any, dict[str, int]]:
+    """What was made for each epoch; what was never delivered is laid to the epoch in which it was begun."""
+    ends = tables.delivered.groupby("epoch", sort=True)["began_ns"].max()
+    if ends.empty:
+        return {}
+    # Begun after the last delivery of the epoch before, and not after that of its own; the last has no end.
+    place = np.searchsorted(ends.to_numpy(), tables.produced["began_ns"].to_numpy())
+    begun = ends.index.to_numpy()[np.minimum(place, len(ends) - 1)]
+    epochs = tables.produced["epoch"].where(tables.produced["delivered"], begun)
+    probes = tables.produced["probe"].groupby(epochs).agg(["size", "sum"]).reindex(ends.index, fill_value=0)
+    return {epoch: {"produced": int(n), "probes": int(k)} for epoch, n, k in probes.itertuples()}
 
 
 def _batches(delivered: pd.DataFrame, seen: set[tuple[int, int]]) -> dict[str, Any]:
@@ -74,8 +77,7 @@ def _batches(delivered: pd.DataFrame, seen: set[tuple[int, int]]) -> dict[str, A
     }
 
 
-def _samples(tables: Tables, delivered: pd.DataFrame, baseline: Baseline, epoch: int) -> dict[str, Any]:
-    rows = tables.samples[tables.samples["event"].isin(delivered.index)]
+def _samples(rows: pd.DataFrame, delivered: pd.DataFrame, baseline: Baseline, epoch: int) -> dict[str, Any]:
     if rows.empty or bool((delivered["flags"] & UNHASHABLE).any()):
         return {"samples": np.nan, "unique_samples": np.nan, "sample_copies": None, "sample_coverage": np.nan}
     digests = rows["digest"]

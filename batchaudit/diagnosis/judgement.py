@@ -11,6 +11,12 @@ MANY_ENOUGH = 3
 """Fewer steps of a worker than this prove nothing: two workers may agree by chance, or by one peek."""
 
 
+NO_STREAM = "no random stream moved; one that cannot be read (a C++ library's) would not have been seen"
+TOO_FEW_STEPS = (
+    f"fewer than two workers made {MANY_ENOUGH} batches or more: use a longer epoch or fewer workers"
+)
+
+
 @dataclass(frozen=True)
 class Judgement:
     """A rule's verdict.

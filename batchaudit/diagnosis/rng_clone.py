@@ -15,6 +15,8 @@ from batchaudit.diagnosis import fixes
 from batchaudit.diagnosis.finding import Finding
 from batchaudit.diagnosis.judgement import (
     MANY_ENOUGH,
+    NO_STREAM,
+    TOO_FEW_STEPS,
     Judgement,
     found,
     not_observable,
@@ -38,9 +40,7 @@ def judge(evidence: Evidence) -> Judgement:
     """
     made = evidence.made
     if not evidence.streams:
-        return not_observable(
-            "no random stream moved; one that cannot be read (a C++ library's) would not have been seen"
-        )
+        return not_observable(NO_STREAM)
     steps = made.groupby("worker").size()
     if evidence.threaded:
         return ruled_out("the workers are threads: they share one stream and cannot hold copies of it")
@@ -56,9 +56,7 @@ def judge(evidence: Evidence) -> Judgement:
     if own & set(streams):
         return ruled_out("the source seeds its random stream anew for each batch")
     if (steps >= MANY_ENOUGH).sum() < 2:
-        return not_observable(
-            f"fewer than two workers made {MANY_ENOUGH} batches or more: use a longer epoch or fewer workers"
-        )
+        return not_observable(TOO_FEW_STEPS)
     if any(_begun_alike(evidence, stream) for stream in streams):
         return not_observable(
             "workers began from an equal random state: whether they seeded it, or drew different amounts "

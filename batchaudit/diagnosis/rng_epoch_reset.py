@@ -12,7 +12,7 @@ from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.seeds import moved, new_states
 from batchaudit.diagnosis import fixes
 from batchaudit.diagnosis.finding import Finding
-from batchaudit.diagnosis.judgement import MANY_ENOUGH, Judgement, found, not_observable, ruled_out
+from batchaudit.diagnosis.judgement import MANY_ENOUGH, NO_STREAM, Judgement, found, not_observable, ruled_out
 from batchaudit.diagnosis.reseeding import draws_for_each_batch, reseeding_streams
 
 CAUSE = "rng-epoch-reset"
@@ -31,9 +31,7 @@ def judge(evidence: Evidence) -> Judgement:
     made = evidence.made[evidence.made["epoch"] >= 0]
     epochs = sorted(made["epoch"].unique())
     if not evidence.streams:
-        return not_observable(
-            "no random stream moved; one that cannot be read (a C++ library's) would not have been seen"
-        )
+        return not_observable(NO_STREAM)
     if len(epochs) < 2:
         return not_observable("only one epoch was seen: drive 2 or more")
     own = set(reseeding_streams(evidence))

@@ -21,6 +21,7 @@ from batchaudit.diagnosis import fixes
 from batchaudit.diagnosis.finding import Finding
 from batchaudit.diagnosis.judgement import (
     MANY_ENOUGH,
+    TOO_FEW_STEPS,
     Judgement,
     found,
     listed,
@@ -51,9 +52,7 @@ def judge(evidence: Evidence) -> Judgement:
     if len(steps) < 2:
         return one_worker(evidence, "one worker has no replica")
     if (steps >= MANY_ENOUGH).sum() < 2:
-        return not_observable(
-            f"fewer than two workers made {MANY_ENOUGH} batches or more: use a longer epoch or fewer workers"
-        )
+        return not_observable(TOO_FEW_STEPS)
     if not evidence.hashed:
         return not_observable("the batches hold what cannot be hashed by value: which are equal is not known")
     if _chance_of_equal(evidence) > 0.5:

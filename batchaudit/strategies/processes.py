@@ -11,14 +11,13 @@ import multiprocessing
 import pickle
 import signal
 import time
-import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from batchaudit.errors import WorkerError
+from batchaudit.errors import WorkerError, in_full
 from batchaudit.sources import kind_of
 from batchaudit.sources.kinds import Kind
 from batchaudit.strategies.job import Job, Skip, Stream
@@ -259,7 +258,7 @@ def _work(
         pass  # the parent has what it wanted
     except BaseException as error:
         with suppress(Exception):
-            pipe.send((_ERROR, "".join(traceback.format_exception(error)).rstrip()))
+            pipe.send((_ERROR, in_full(error)))
     finally:
         with suppress(Exception):
             pipe.close()

@@ -6,14 +6,13 @@ indexed becomes a parallel `map` over its indices.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from batchaudit.errors import UsageError, WorkerError
+from batchaudit.errors import UsageError, WorkerError, in_full
 from batchaudit.sources import kind_of
 from batchaudit.sources.kinds import Kind
 from batchaudit.strategies.job import Job, Skip, Stream
@@ -156,4 +155,4 @@ def _mapped(
 
 
 def _keep(failures: list[str], error: BaseException) -> None:
-    failures.append("".join(traceback.format_exception(error)).rstrip())
+    failures.append(in_full(error))

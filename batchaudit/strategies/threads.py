@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import queue
 import threading
-import traceback
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from batchaudit.errors import WorkerError
+from batchaudit.errors import WorkerError, in_full
 from batchaudit.sources import kind_of
 from batchaudit.sources.kinds import Kind
 from batchaudit.strategies.job import Job, Skip, Stream
@@ -140,5 +139,4 @@ def _shared(job: Job, strategy: Strategy, batches: Any) -> Stream:
 
 
 def _failure(error: BaseException) -> WorkerError:
-    text = "".join(traceback.format_exception(error)).rstrip()
-    return WorkerError(f"thread {threading.current_thread().name} raised:\n{text}")
+    return WorkerError(f"thread {threading.current_thread().name} raised:\n{in_full(error)}")

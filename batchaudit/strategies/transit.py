@@ -9,13 +9,13 @@ from which the consumer takes one a batch. The framework's own code does everyth
 from __future__ import annotations
 
 import gc
-import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from batchaudit.capture.recorder import Recorder
+from batchaudit.errors import in_full
 from batchaudit.sources.proxy import Proxy
 from batchaudit.sources.subclass import is_twin, recorder_of
 
@@ -92,7 +92,7 @@ class Transit:
         except GeneratorExit:
             raise
         except BaseException as error:
-            self.failure = self.failure or "".join(traceback.format_exception(error)).rstrip()
+            self.failure = self.failure or in_full(error)
             self.recorder.raised(error)
             raise
 
