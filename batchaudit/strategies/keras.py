@@ -142,14 +142,8 @@ def produce_index(uid: int, index: int) -> Parcel:
 
 @contextmanager
 def _followed(transit: Transit, pools: Pools) -> Iterator[weakref.WeakSet[Any]]:
-    enqueuers: weakref.WeakSet[Any] = weakref.WeakSet()
-    get = py_dataset_adapter.OrderedEnqueuer.get
     get_iterator = py_dataset_adapter.PyDatasetAdapter._get_iterator
     peek = generator_data_adapter.peek_and_restore
-
-    def unpacking(self: Any) -> Any:
-        enqueuers.add(self)
-        return transit.unpack(get(self))
 
     def following(self: Any) -> Any:
         batches = get_iterator(self)
@@ -165,21 +159,17 @@ def _followed(transit: Transit, pools: Pools) -> Iterator[weakref.WeakSet[Any]]:
         transit.peeked = transit.peeked[: len(first)]
         return first, lambda: transit.follow(_chain(first, generator))
 
-    with ExitStack() as stack:
-        stack.enter_context(transits.current(transit.recorder))
-        # A new queue and counter: those of another start method cannot be sent to the workers.
-        stack.enter_context(
-            replaced(
-                py_dataset_adapter,
-                get_index=produce_index,
-                get_pool_class=pools.stand_in(py_dataset_adapter.get_pool_class),
-                _WORKER_ID_QUEUE=None,
-                _SEQUENCE_COUNTER=None,
-            )
-        )
-        stack.enter_context(replaced(py_dataset_adapter.OrderedEnqueuer, get=unpacking))
-        stack.enter_context(replaced(py_dataset_adapter.PyDatasetAdapter, _get_iterator=following))
-        stack.enter_context(replaced(generator_data_adapter, peek_and_restore=peeking))
+    with (
+        transits.followed(
+            transit,
+            py_dataset_adapter,
+            [py_dataset_adapter.OrderedEnqueuer],
+            pools.stand_in(py_dataset_adapter.get_pool_class),
+            get_index=produce_index,
+        ) as enqueuers,
+        replaced(py_dataset_adapter.PyDatasetAdapter, _get_iterator=following),
+        replaced(generator_data_adapter, peek_and_restore=peeking),
+    ):
         yield enqueuers
 
 

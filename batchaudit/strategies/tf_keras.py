@@ -126,15 +126,6 @@ def produce_index(uid: int, index: int) -> Parcel:
 
 @contextmanager
 def _followed(transit: Transit, pools: Pools) -> Iterator[weakref.WeakSet[Any]]:
-    enqueuers: weakref.WeakSet[Any] = weakref.WeakSet()
-
-    def unpacking(original: Any) -> Any:
-        def get(self: Any) -> Any:
-            enqueuers.add(self)
-            return transit.unpack(original(self))
-
-        return get
-
     def following(original: Any) -> Any:
         def handle(self: Any, x: Any, workers: int, use_multiprocessing: bool, max_queue_size: int) -> Any:
             generator_fn = original(self, x, workers, use_multiprocessing, max_queue_size)
@@ -144,23 +135,18 @@ def _followed(transit: Transit, pools: Pools) -> Iterator[weakref.WeakSet[Any]]:
 
         return handle
 
-    adapters = (data_adapter.GeneratorDataAdapter, data_adapter.KerasSequenceAdapter)
     with ExitStack() as stack:
-        stack.enter_context(transits.current(transit.recorder))
-        # A new queue and counter: those of another start method cannot be sent to the workers.
-        stack.enter_context(
-            replaced(
+        enqueuers = stack.enter_context(
+            transits.followed(
+                transit,
                 data_utils,
+                [data_utils.GeneratorEnqueuer, data_utils.OrderedEnqueuer],
+                pools.stand_in(data_utils.get_pool_class),
                 next_sample=produce_next,
                 get_index=produce_index,
-                get_pool_class=pools.stand_in(data_utils.get_pool_class),
-                _WORKER_ID_QUEUE=None,
-                _SEQUENCE_COUNTER=None,
             )
         )
-        for enqueuer in (data_utils.GeneratorEnqueuer, data_utils.OrderedEnqueuer):
-            stack.enter_context(replaced(enqueuer, get=unpacking(enqueuer.get)))
-        for adapter in adapters:
+        for adapter in (data_adapter.GeneratorDataAdapter, data_adapter.KerasSequenceAdapter):
             original = adapter._handle_multiprocessing
             stack.enter_context(replaced(adapter, _handle_multiprocessing=following(original)))
         yield enqueuers

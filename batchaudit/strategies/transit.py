@@ -9,9 +9,10 @@ from which the consumer takes one a batch. The framework's own code does everyth
 from __future__ import annotations
 
 import gc
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 from batchaudit.capture.recorder import Recorder
@@ -172,3 +173,38 @@ def replaced(owner: Any, **values: Any) -> Iterator[None]:
     finally:
         for name, value in before.items():
             setattr(owner, name, value)
+
+
+@contextmanager
+def followed(
+    transit: Transit, module: Any, enqueuers: Iterable[Any], get_pool_class: Any, **functions: Any
+) -> Iterator[weakref.WeakSet[Any]]:
+    """Follows the batches through the pool that Keras 3 and tf_keras share the design of.
+
+    Args:
+        transit: takes the tickets as the batches leave the queue.
+        module: the framework's, which holds the enqueuers and what their workers call.
+        enqueuers: its classes of enqueuers.
+        get_pool_class: stands in for the module's.
+        **functions: what stands in for the functions that its workers call.
+
+    Yields:
+        The enqueuers that batches have been asked of.
+    """
+    used: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def unpacking(original: Any) -> Any:
+        def get(self: Any) -> Any:
+            used.add(self)
+            return transit.unpack(original(self))
+
+        return get
+
+    # A new queue and counter: those of another start method cannot be sent to the workers.
+    fresh = {"_WORKER_ID_QUEUE": None, "_SEQUENCE_COUNTER": None}
+    with ExitStack() as stack:
+        stack.enter_context(current(transit.recorder))
+        stack.enter_context(replaced(module, get_pool_class=get_pool_class, **fresh, **functions))
+        for enqueuer in enqueuers:
+            stack.enter_context(replaced(enqueuer, get=unpacking(enqueuer.get)))
+        yield used
