@@ -8,32 +8,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-from batchaudit import sources
-from batchaudit.capture.provenance import place
-from batchaudit.capture.recorder import Key, Recorder
+from batchaudit import consumers
 from batchaudit.errors import UsageError
-from batchaudit.journal.manifest import Asked, Manifest, next_attempt
-from batchaudit.journal.writer import JournalWriter
+from batchaudit.journal.manifest import Manifest, next_attempt
+from batchaudit.watching import Watched
 
 if TYPE_CHECKING:
+    from batchaudit.capture.recorder import Key
     from batchaudit.report.model import Report
 
 S = TypeVar("S")
 
-LIVE = "live"
-
 
 class Audit:
-    """Logs what watched sources produce, wherever they produce it, into one run's folder.
+    """Logs what watched sources produce, and what of it reaches the model, into one run's folder.
 
     Example::
 
         with ba.Audit("runs/today") as audit:
-            for batch in audit.wrap(train):
-                step(batch)
+            model.fit(audit.wrap(train), validation_data=audit.wrap(val, name="val"))
         print(audit.report())
-
-    What a consumer was handed is not seen here, only what was produced: the report counts that, and says so.
 
     Args:
         folder: the run's folder; made if it is not there. A folder that holds a run gets its next attempt.
@@ -46,51 +40,51 @@ class Audit:
         self._folder = Path(folder)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._attempt = next_attempt(self._folder)
+            attempt = next_attempt(self._folder)
         except OSError as error:
             raise UsageError(
                 f"the folder {self._folder} cannot be written: {error.strerror or error}."
             ) from None
-        self._journals: dict[str, JournalWriter] = {}
+        with suppress(OSError):  # a log that cannot be written must not stop a training
+            Manifest(attempt, "", kind="live").write(self._folder)
+        self._watched = Watched(self._folder, attempt)
+        consumers.begin(self._watched)
 
-    def wrap(self, source: S, *, name: str | None = None, key: Key | None = None) -> S:
+    def wrap(
+        self,
+        source: S,
+        *,
+        name: str | None = None,
+        key: Key | None = None,
+        split: str | None = None,
+        steps_per_epoch: int | None = None,
+    ) -> S:
         """Makes a watched source of the user's: the same type, length, attributes, hooks and picklability.
 
         Args:
-            source: a generator, iterator, iterable, `PyDataset`, `Sequence` or `tf.data.Dataset`.
+            source: what is given to `fit`, to a `Trainer` or to the loop over batches: a generator, iterator
+                or iterable, a `PyDataset` or `Sequence`, a `tf.data.Dataset`, a torch `DataLoader`, a
+                Hugging Face, webdataset or grain dataset, a `LightningDataModule`, or the arrays (x, y).
             name: what to call it in the report; by default the name of its type.
             key: given a batch, returns one id a sample: which stored item it came from.
+            split: "training" or "validation": a sample that is in both is reported. By default what the name
+                says, and "training" where it says nothing.
+            steps_per_epoch: batches of an epoch, for an endless source in a loop of the user's own.
 
         Returns:
-            The watched source, to be used in place of `source`.
+            The watched source, to be used in place of `source`. A source that is watched already is returned
+            as it is.
 
         Raises:
-            UsageError: it is no source of batches, or another source has that name.
+            UsageError: it is no source of batches, another source has that name, or the audit is closed.
         """
-        sources.kind_of(source)  # says what it is not, before anything is made for it
-        name = name or type(source).__name__
-        if name in self._journals:
-            raise UsageError(f"a source named {name!r} is being watched already: give this one a name=.")
-        where = place()
-        journal = JournalWriter(
-            self._folder,
-            source=name,
-            strategy=LIVE,
-            run=self._folder.name,
-            attempt=self._attempt,
-            rank=where.rank,
-            world=where.world,
+        watched: S = self._watched.wrap(
+            source, name=name, key=key, split=split, steps_per_epoch=steps_per_epoch
         )
-        if not self._journals:
-            asked = Asked(LIVE, finished=True)
-            with suppress(OSError):  # a log that cannot be written must not stop a training
-                Manifest(self._attempt, name, strategies=(asked,)).write(self._folder)
-        self._journals[name] = journal
-        watched: S = sources.watch(source, Recorder(journal, key))
         return watched
 
     def report(self) -> Report:
-        """Reads what has been logged so far and diagnoses it.
+        """Reads what has been logged so far, by all attempts, and diagnoses it.
 
         Returns:
             The report.
@@ -100,12 +94,12 @@ class Audit:
         """
         from batchaudit.reporting import build
 
-        return build(self._folder, self._attempt)
+        return build(self._folder)
 
     def close(self) -> None:
-        """Ends this process' log files."""
-        for journal in self._journals.values():
-            journal.close()
+        """Ends this process' log files. The watched sources go on, unwatched."""
+        consumers.end(self._watched)
+        self._watched.close()
 
     def __enter__(self) -> Audit:
         return self
@@ -114,3 +108,5 @@ class Audit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-PROBE, UNHASHABLE = 1, 4  # the flags of journal/layout.py, which analysis does not import
+PROBE, UNHASHABLE, CONSUMED = 1, 4, 32  # the flags of journal/layout.py, which analysis does not import
+_A_LOOK = 2
+"""A pass that takes no more batches than this, and is not finished, before any that goes further, is a look."""
+LIVE = "live"
 STREAMS = ("numpy", "python", "torch", "tensorflow", "private")
 
 
@@ -22,9 +25,11 @@ class Tables:
         produced: a row a produced batch, in the order in which they were begun. Its epoch and step are those
             of its delivery (-1: never delivered). Further columns: `worker` (an ordinal by first appearance;
             -1 for a look ahead), `local_step` (counts within the worker, over the whole run), `epoch_step`
-            (counts within worker and epoch), `delivered`, `probe`.
+            (counts within worker and epoch), `delivered`, `probe`, `believed` (the epoch that its process
+            believed in).
         delivered: a row a delivered batch, by epoch and step. Further columns: `worker` that made it (-1:
-            not known), `made` (the row label of its produced event, -1: not known), `probe`.
+            not known), `made` (the row label of its produced event, -1: not known), `probe`, `changed`
+            (whether its content is another than when it was made).
         hooks: a row a call of a hook.
         raised: a row an exception.
         samples: the samples of these events: `event` (row label), `position`, `digest`, `id`. Delivered
@@ -56,9 +61,9 @@ def tables(events: pd.DataFrame, samples: pd.DataFrame) -> Tables:
     """
     stage = events["stage"].astype(str)
     produced = _produced(events[stage == "produced"].copy())
-    delivered = events[stage == "delivered"].sort_values(["epoch", "step"], kind="stable").copy()
-    if delivered.empty:
-        delivered = _as_delivered(produced)
+    handed = events[stage == "delivered"]
+    looked = set(handed["ticket"][(handed["flags"] & PROBE) > 0]) - {0}
+    delivered = _delivered(handed, produced, events[stage == "hook"])
     made = pd.Series(produced.index.to_numpy(), index=produced["ticket"].to_numpy())
     made = made[~made.index.duplicated()]
     delivered["made"] = made.reindex(delivered["ticket"]).fillna(-1).astype(np.int64).to_numpy()
@@ -68,10 +73,12 @@ def tables(events: pd.DataFrame, samples: pd.DataFrame) -> Tables:
         values = values[~values.index.duplicated()]  # a replayed peek is delivered more than once
         produced[column] = values.reindex(produced.index).fillna(-1).astype(np.int64)
     produced["delivered"] = produced["epoch"] >= 0
+    produced["probe"] |= produced["ticket"].isin(looked) & ~produced["delivered"]
     produced["epoch_step"] = produced.groupby(["worker", "epoch"]).cumcount()
     for column, missing in (("worker", -1), ("probe", False)):
         delivered[column] = produced[column].reindex(delivered["made"]).fillna(missing).to_numpy()
     delivered["worker"] = delivered["worker"].astype(np.int64)
+    delivered["changed"] = _changed(delivered, produced)
     return Tables(
         produced,
         delivered,
@@ -81,8 +88,57 @@ def tables(events: pd.DataFrame, samples: pd.DataFrame) -> Tables:
     )
 
 
+def _delivered(handed: pd.DataFrame, produced: pd.DataFrame, hooks: pd.DataFrame) -> pd.DataFrame:
+    """What the consumer was handed, each epoch of each consumer once, without looks ahead."""
+    consumed = produced[(produced["flags"] & CONSUMED) > 0]
+    found = pd.concat([handed[(handed["flags"] & PROBE) == 0], consumed[handed.columns]])
+    if found.empty:
+        found = _as_delivered(produced)[handed.columns]
+        return found.sort_values(["epoch", "step"], kind="stable").copy()
+    # A framework that begins an epoch anew has trained on nothing of what it took before.
+    place = ["host", "rank", "pid", "epoch", "step"]
+    found = found.sort_values("began_ns", kind="stable").drop_duplicates(place, keep="last")
+    if bool((found["strategy"] == LIVE).all()):
+        found = found[~_looks(found, hooks)].copy()
+        ranks = found.groupby(["host", "rank", "pid"], observed=True)["epoch"].rank("dense")
+        found["epoch"] = ranks.astype(np.int64) - 1
+    return found.sort_values(["epoch", "step"], kind="stable")
+
+
+def _looks(delivered: pd.DataFrame, hooks: pd.DataFrame) -> pd.Series:
+    """Which batches were only looked at, before the training began.
+
+    What a framework calls an epoch is one, however short; a pass of a loop is one if it comes to the end.
+    """
+    consumer = ["host", "rank", "pid"]
+    passes = delivered.groupby([*consumer, "epoch"], observed=True).size().rename("taken").reset_index()
+    ends = hooks[hooks["text"].isin(["exhausted", "epoch"])]
+    finished = pd.MultiIndex.from_frame(ends[[*consumer, "epoch"]].astype({"host": str}))
+    keys = pd.MultiIndex.from_frame(passes[[*consumer, "epoch"]].astype({"host": str}))
+    passes["far"] = keys.isin(finished) | (passes["taken"] > _A_LOOK)
+    # Before the first that goes far; where none does, that is how the source is consumed.
+    by_consumer = passes.groupby(consumer, observed=True)["far"]
+    passes["look"] = (by_consumer.cumsum() == 0) & by_consumer.transform("any")
+    looks = pd.MultiIndex.from_frame(passes[passes["look"]][[*consumer, "epoch"]].astype({"host": str}))
+    rows = pd.MultiIndex.from_frame(delivered[[*consumer, "epoch"]].astype({"host": str}))
+    return pd.Series(rows.isin(looks), index=delivered.index)
+
+
+def _changed(delivered: pd.DataFrame, produced: pd.DataFrame) -> np.ndarray:
+    """Whose content is another than that of the produced batch; none where all are, which is a conversion."""
+    changed = np.zeros(len(delivered), bool)
+    apart = ((delivered["made"] >= 0) & (delivered["stage"].astype(str) == "delivered")).to_numpy()
+    after, before = delivered[apart], produced.loc[delivered["made"][apart]]
+    other = np.zeros(len(after), bool)
+    for half in ("digest_hi", "digest_lo"):
+        other |= after[half].to_numpy() != before[half].to_numpy()
+    changed[apart] = other & (after["nbytes"].to_numpy() == before["nbytes"].to_numpy())
+    return changed if changed.sum() < apart.sum() else np.zeros(len(delivered), bool)
+
+
 def _produced(events: pd.DataFrame) -> pd.DataFrame:
     events["probe"] = (events["flags"] & PROBE) > 0
+    events["believed"] = events["epoch"]
     # A framework that numbers its workers may run one of them in several threads.
     named = events["framework_worker"] >= 0
     replica = events["thread"].where(~named, -1 - events["framework_worker"])

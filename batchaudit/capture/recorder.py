@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import xxhash
 
 from batchaudit.capture.fingerprint import Fingerprint, fingerprint
+from batchaudit.capture.passes import Pass, Passes
 from batchaudit.capture.rng import STREAMS, StreamReader
+from batchaudit.errors import BatchauditWarning
 from batchaudit.journal.layout import Event, Flag, Stage
 
 T = TypeVar("T")
 Key = Callable[[Any], Any]
+
+EXHAUSTED = "exhausted"
+"""The hook that says that an iterator has come to its end."""
 
 _NO_STREAMS = (0,) * len(STREAMS)
 # Running out is how an iterator or an index ends, not a failure.
@@ -31,6 +37,11 @@ _ENDS = (StopIteration, StopAsyncIteration, IndexError, GeneratorExit)
 class Journal(Protocol):
     """What a recorder needs of the log that it writes to."""
 
+    @property
+    def closed(self) -> bool:
+        """Whether the log has been closed: nothing more is written to it."""
+        ...
+
     def append(self, event: Event) -> int:
         """Writes one event; returns its ticket, or 0 where logging has stopped."""
         ...
@@ -39,16 +50,18 @@ class Journal(Protocol):
 class _Shared:
     """What all recorders of one source and strategy have in common, in one process."""
 
-    def __init__(self, journal: Journal, key: Key | None) -> None:
+    def __init__(self, journal: Journal, key: Key | None, passes: Passes | None) -> None:
         self.journal = journal
         self.key = key
+        self.passes = passes
         self.local = threading.local()
         self.probing = False
         self.epoch = 0
         self.in_order: deque[int] | None = None
+        self.warned = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.journal, self.key)
+        return type(self), (self.journal, self.key, self.passes)
 
 
 class Recorder:
@@ -58,13 +71,16 @@ class Recorder:
         journal: where the events go.
         key: optional; given a batch, returns one id a sample (integers, or anything hashable by value):
             which stored item each sample came from.
+        passes: counts the passes of whoever consumes the source in a program of the user's own; None where a
+            strategy drives it and says what it delivers.
 
     A recorder may be forked, pickled and shared between threads.
     """
 
-    def __init__(self, journal: Journal, key: Key | None = None) -> None:
-        self._shared = _Shared(journal, key)
+    def __init__(self, journal: Journal, key: Key | None = None, passes: Passes | None = None) -> None:
+        self._shared = _Shared(journal, key, passes)
         self._streams = StreamReader()
+        self._pass: Pass | None = None
 
     def bind(self, source: object) -> Recorder:
         """A recorder of the same source's batches that also looks into an object for private random streams.
@@ -78,6 +94,7 @@ class Recorder:
         bound = object.__new__(type(self))
         bound._shared = self._shared
         bound._streams = StreamReader(source)
+        bound._pass = None
         return bound
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -97,7 +114,8 @@ class Recorder:
             What `make` returned, untouched.
         """
         local = self._shared.local
-        if getattr(local, "looking", False):  # `__iter__` of a source may call its own `__getitem__`
+        # `__iter__` of a source may call its own `__getitem__`.
+        if getattr(local, "looking", False) or self.closed():
             return make(*args)
         local.looking, local.ids, local.ticket = True, None, 0
         try:
@@ -106,6 +124,7 @@ class Recorder:
             try:
                 batch = make(*args)
             except _ENDS:
+                self._end_pass()
                 raise
             except BaseException as error:
                 self.raised(error)
@@ -115,7 +134,10 @@ class Recorder:
         finally:
             local.looking = False
         flags = (Flag.PROBE if self._shared.probing else 0) | (Flag.RNG_UNREAD if self._streams.unread else 0)
-        self._note_produced(batch, index, began, ended, before, after, flags)
+        place = self._take_place(index)
+        if place is not None:
+            flags |= Flag.CONSUMED
+        self._note_produced(batch, index, began, ended, before, after, flags, place)
         return batch
 
     def replayed(self, batch: object) -> None:
@@ -151,17 +173,19 @@ class Recorder:
             self._shared.probing = False
 
     @contextmanager
-    def as_worker(self, number: int) -> Iterator[None]:
+    def as_worker(self, number: int, seed: int = 0) -> Iterator[None]:
         """Within it, what this thread produces is laid to a worker that the framework numbers.
 
         Args:
             number: the framework's own number of the worker, from 0.
+            seed: the seed that the framework gave it; 0 where it gives none.
         """
-        self._shared.local.framework_worker = number
+        local = self._shared.local
+        local.framework_worker, local.framework_seed = number, seed
         try:
             yield
         finally:
-            self._shared.local.framework_worker = -1
+            local.framework_worker, local.framework_seed = -1, 0
 
     def take_ticket(self) -> int:
         """The ticket of the batch last produced in this thread, once; 0 where none was."""
@@ -169,9 +193,59 @@ class Recorder:
         self._shared.local.ticket = 0
         return ticket
 
-    # -- delivered, hooks, errors -----------------------------------------------------------------
+    # -- the consumer's side ----------------------------------------------------------------------
 
-    def deliver(self, batch: object, *, epoch: int, step: int, ticket: int = 0) -> None:
+    @property
+    def passes(self) -> Passes | None:
+        """Counts the passes of the source's consumer; None where a strategy drives it."""
+        return self._shared.passes
+
+    def claim(self) -> None:
+        """Somebody who sees what reaches the model says from now on what was delivered."""
+        if self._shared.passes is not None:
+            self._shared.passes.owners += 1
+
+    def release(self) -> None:
+        """Takes one `claim` back."""
+        if self._shared.passes is not None:
+            self._shared.passes.owners -= 1
+
+    def closed(self) -> bool:
+        """Whether the audit has been closed while its source goes on; warns the first time it is asked."""
+        if not self._shared.journal.closed:
+            return False
+        if not self._shared.warned:
+            self._shared.warned = True
+            _warn_closed()
+        return True
+
+    def consume(
+        self, batch: object, *, epoch: int, step: int, waited_ns: int = 0, probe: bool = False
+    ) -> None:
+        """Notes a batch of which nothing was seen before it was handed to the consumer.
+
+        Args:
+            batch: the batch.
+            epoch: the consumer's epoch, from 0.
+            step: the consumer's step within it, from 0.
+            waited_ns: for how long the consumer waited for it, nanoseconds.
+            probe: whether it was only looked at, such as for its shape, and trained on by nobody.
+        """
+        now = time.monotonic_ns()
+        self._shared.local.ids = None
+        flag = Flag.PROBE if probe else Flag.CONSUMED
+        self._note_produced(batch, -1, now - waited_ns, now, _NO_STREAMS, _NO_STREAMS, flag, (epoch, step))
+
+    def deliver(
+        self,
+        batch: object,
+        *,
+        epoch: int,
+        step: int,
+        ticket: int = 0,
+        waited_ns: int = 0,
+        probe: bool = False,
+    ) -> None:
         """Notes a batch that was handed to the consumer.
 
         Args:
@@ -179,30 +253,48 @@ class Recorder:
             epoch: the consumer's epoch, from 0.
             step: the consumer's step within it, from 0.
             ticket: the produced batch it came from; 0 where that is not known.
+            waited_ns: for how long the consumer waited for it, nanoseconds.
+            probe: whether it was only looked at, such as for its shape, and trained on by nobody.
         """
         now = time.monotonic_ns()
         seen, flags = _look(batch)
         self._append(
             Event(
-                stage=Stage.DELIVERED, flags=flags, thread=threading.get_native_id(), epoch=epoch, step=step,
+                stage=Stage.DELIVERED, flags=flags | (Flag.PROBE if probe else 0),
+                thread=threading.get_native_id(), epoch=epoch, step=step,
                 ticket=ticket, digest_hi=seen.digest_hi, digest_lo=seen.digest_lo, nbytes=seen.nbytes,
-                began_ns=now, ended_ns=now, samples=seen.samples,
+                began_ns=now - waited_ns, ended_ns=now, samples=seen.samples,
+                ids=self._keyed(batch, seen),
             )
         )  # fmt: skip
 
-    def hook(self, name: str) -> None:
+    # -- hooks, errors ----------------------------------------------------------------------------
+
+    def hook(self, name: str, *, epoch: int | None = None, step: int = -1) -> None:
         """Notes a call of `on_epoch_begin`, `on_epoch_end`, `set_epoch`, or a new iterator.
 
         Args:
             name: the hook's name.
+            epoch: the epoch that this process believes in; None for what the hooks so far make it.
+            step: the step within it; -1 where there is none.
         """
         now = time.monotonic_ns()
         self._append(
-            Event(stage=Stage.HOOK, thread=threading.get_native_id(), epoch=self._shared.epoch, began_ns=now,
+            Event(stage=Stage.HOOK, thread=threading.get_native_id(),
+                  epoch=self._shared.epoch if epoch is None else epoch, step=step, began_ns=now,
                   ended_ns=now, text=name)
         )  # fmt: skip
         if name == "on_epoch_end":
             self._shared.epoch += 1
+            self._pass = None
+
+    def believes(self, epoch: int) -> None:
+        """Takes the epoch that the source says it is in; what is produced from now on is noted with it.
+
+        Args:
+            epoch: the source's own number.
+        """
+        self._shared.epoch = epoch
 
     def raised(self, error: BaseException) -> None:
         """Notes an exception that came out of the source."""
@@ -227,33 +319,56 @@ class Recorder:
         before: tuple[int, ...],
         after: tuple[int, ...],
         flags: int,
+        place: tuple[int, int] | None = None,
     ) -> None:
         seen, more = _look(batch)
         shared = self._shared
+        epoch, step = place or (shared.epoch, -1)
         shared.local.ticket = self._append(
             Event(
                 stage=Stage.PRODUCED, flags=flags | more, thread=threading.get_native_id(),
-                epoch=shared.epoch, index=index, digest_hi=seen.digest_hi, digest_lo=seen.digest_lo,
+                epoch=epoch, step=step, index=index, digest_hi=seen.digest_hi, digest_lo=seen.digest_lo,
                 nbytes=seen.nbytes, began_ns=began, ended_ns=ended,
                 streams_before=before, streams_after=after,
                 samples=seen.samples, ids=self._ids(batch, seen),
                 framework_worker=getattr(shared.local, "framework_worker", -1),
+                framework_seed=getattr(shared.local, "framework_seed", 0),
                 text="; ".join(seen.unhashable)[:2000],
             )
         )  # fmt: skip
         if shared.in_order is not None:
             shared.in_order.append(shared.local.ticket)
 
+    def _take_place(self, index: int) -> tuple[int, int] | None:
+        """Epoch and step, where whoever asked for the batch is its consumer."""
+        passes = self._shared.passes
+        if passes is None or self._shared.probing or not passes.here:
+            return None
+        if self._pass is None:
+            self._pass = Pass(passes)
+        return self._pass.take(index)
+
+    def _end_pass(self) -> None:
+        """The source has run out: what comes after that is another pass."""
+        ended, self._pass = self._pass, None
+        if ended is not None:
+            self.hook(EXHAUSTED, epoch=ended.epoch, step=ended.taken)
+
     def _ids(self, batch: object, seen: Fingerprint) -> np.ndarray | None:
-        if seen.samples is None:
-            return None
+        if self._shared.key is not None:
+            return self._keyed(batch, seen)
         ids = getattr(self._shared.local, "ids", None)
-        try:
-            if self._shared.key is not None:
-                ids = sample_ids(self._shared.key, batch)
-        except Exception:
+        return ids if _one_each(ids, seen) else None
+
+    def _keyed(self, batch: object, seen: Fingerprint) -> np.ndarray | None:
+        """The ids that the user's own function gives."""
+        if self._shared.key is None or seen.samples is None:
             return None
-        return ids if ids is not None and len(ids) == len(seen.samples) else None
+        try:
+            ids = sample_ids(self._shared.key, batch)
+        except Exception:  # it may be made for another form of the batch than this one
+            return None
+        return ids if _one_each(ids, seen) else None
 
     def _append(self, event: Event) -> int:
         try:
@@ -266,7 +381,21 @@ def _rebuilt(shared: _Shared) -> Recorder:
     recorder = object.__new__(Recorder)
     recorder._shared = shared
     recorder._streams = StreamReader()
+    recorder._pass = None
     return recorder
+
+
+def _one_each(ids: np.ndarray | None, seen: Fingerprint) -> bool:
+    return ids is not None and seen.samples is not None and len(ids) == len(seen.samples)
+
+
+def _warn_closed() -> None:
+    with suppress(Exception):  # where warnings are made errors, the training must go on all the same
+        warnings.warn(
+            "a source is used after its audit was closed: it goes on as it is, unwatched.",
+            BatchauditWarning,
+            stacklevel=4,
+        )
 
 
 def sample_ids(key: Key, batch: object) -> np.ndarray:

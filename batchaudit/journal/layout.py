@@ -47,6 +47,7 @@ class Flag(IntFlag):
     UNHASHABLE = 4
     NO_SAMPLES = 8
     RNG_UNREAD = 16
+    CONSUMED = 32
 
 
 class Event(NamedTuple):

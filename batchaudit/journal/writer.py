@@ -15,6 +15,7 @@ import sys
 import threading
 import warnings
 import weakref
+from collections.abc import Mapping
 from typing import Any
 
 from batchaudit.errors import BatchauditWarning
@@ -37,6 +38,7 @@ class JournalWriter:
         attempt: which start of the run this is.
         rank: which of the training processes this one belongs to.
         world: how many of them there are.
+        about: what else is known of the source, plain values; each file's header keeps it.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class JournalWriter:
         attempt: int = 0,
         rank: int = 0,
         world: int = 1,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
         # Absolute, since a worker may change its directory before its first append.
         self._folder = os.path.abspath(os.fspath(folder))
@@ -63,6 +66,7 @@ class JournalWriter:
             "attempt": int(attempt),
             "rank": int(rank),
             "world": int(world),
+            "about": dict(about or {}),
         }
         self._closed = False
         self._begin()
@@ -81,6 +85,11 @@ class JournalWriter:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._begin()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` has been called in this process, other than by its end."""
+        return self._closed and not _ending
 
     def append(self, event: Event) -> int:
         """Writes one event; never raises.
@@ -187,7 +196,12 @@ _writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
 _ends_at_exit: object = None  # the multiprocessing child that was told to end its files
 
 
+_ending = False  # whether this process is about to end
+
+
 def _end_files() -> None:
+    global _ending
+    _ending = True
     for writer in list(_writers):
         writer.close()
 

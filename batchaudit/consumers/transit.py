@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 
 from batchaudit.capture.recorder import Recorder
 from batchaudit.errors import in_full
-from batchaudit.sources.proxy import Proxy
-from batchaudit.sources.subclass import is_twin, recorder_of
+from batchaudit.sources import recorder_of
 
 
 class Parcel(NamedTuple):
@@ -52,10 +51,11 @@ class Transit:
         Yields:
             The batches.
         """
+        line = self._begin_line()
         for item in self._watched(items):
             ticket, batch = item if isinstance(item, Parcel) else (0, item)
             del item
-            self._tickets.append(ticket)
+            line.append(ticket)
             yield batch
             del batch
 
@@ -68,12 +68,18 @@ class Transit:
         Yields:
             The same batches.
         """
+        line = self._begin_line()
         peeked = iter(list(self.peeked))
         self.recorder.take_ticket()
         for batch in self._watched(self._as_one_worker(batches)):
-            self._tickets.append(self.recorder.take_ticket() or next(peeked, 0))
+            line.append(self.recorder.take_ticket() or next(peeked, 0))
             yield batch
             del batch
+
+    def _begin_line(self) -> deque[int]:
+        # What an iterator drew ahead and nobody took must not be mistaken for what the next one yields.
+        self._tickets = deque()
+        return self._tickets
 
     def _as_one_worker(self, batches: Iterable[Any]) -> Iterator[Any]:
         # TensorFlow may run each step of a generator in another of its threads.
@@ -121,8 +127,9 @@ def parcel(source: Any, batch: Any) -> Parcel:
 
 def find_recorder(source: Any) -> Recorder | None:
     """The recorder of a watched source in this process; None where the source is not watched."""
-    if is_twin(source):
-        return recorder_of(source)
+    known = recorder_of(source)
+    if known is not None:
+        return known
     if "current" not in _recorders:  # a spawned worker: it has what it was sent, and nothing of the parent
         held = _held_by(source)
         if held is not None:
@@ -140,10 +147,9 @@ def _held_by(iterator: Any) -> Recorder | None:
     for _ in range(3):  # a chain holds an iterator over the tuple that holds the source
         found = [held for one in found for held in gc.get_referents(one)][:64]
         for held in found:
-            if is_twin(held):
-                return recorder_of(held)
-            if isinstance(held, Proxy):
-                return held._batchaudit_recorder
+            known = recorder_of(held)
+            if known is not None:
+                return known
     return None
 
 

@@ -1,0 +1,66 @@
+"""Where in the user's program something happens: `train.py:41`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+import weakref
+from types import FrameType
+from typing import Any
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_NOT_THEIRS = tuple(
+    os.path.join(path, "")
+    for path in {_PACKAGE, *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))}
+)
+
+_made: dict[int, tuple[weakref.ref[Any], str]] = {}
+
+
+def caller(frame: FrameType | None = None) -> str:
+    """The line of the user's own code that is being executed.
+
+    Args:
+        frame: where to begin to look; by default the caller.
+
+    Returns:
+        `file.py:line`, the file relative to the script's folder where it lies in it; "" where all code that
+        is being executed is a library's.
+    """
+    frame = frame or sys._getframe(1)
+    found: FrameType | None = frame
+    while found is not None and not _is_theirs(found.f_code.co_filename):
+        found = found.f_back
+    return "" if found is None else f"{_shown(found.f_code.co_filename)}:{found.f_lineno}"
+
+
+def note(made: Any) -> None:
+    """Remembers which line of the user's code makes an object, without keeping the object.
+
+    Args:
+        made: an object that is being made; one that takes no weak reference is not remembered.
+    """
+    place = caller(sys._getframe(1))
+    number = id(made)
+    try:
+        _made[number] = (weakref.ref(made, lambda _: _made.pop(number, None)), place)
+    except TypeError:
+        return
+
+
+def of(made: Any) -> str:
+    """Which line made an object; "" where that is not known."""
+    known = _made.get(id(made))
+    return known[1] if known is not None and known[0]() is made else ""
+
+
+def _is_theirs(file: str) -> bool:
+    return not file.startswith(("<frozen", *_NOT_THEIRS))
+
+
+def _shown(file: str) -> str:
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    folder = os.path.dirname(os.path.abspath(script)) if script else os.getcwd()
+    path = os.path.abspath(file)
+    return os.path.relpath(path, folder) if path.startswith(os.path.join(folder, "")) else os.path.basename(path)

@@ -1,0 +1,186 @@
+"""The sources that one audit watches in this process: a name, a journal and a recorder for each."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batchaudit import sources
+from batchaudit.capture.passes import Passes
+from batchaudit.capture.provenance import Place, place
+from batchaudit.capture.recorder import Key, Recorder
+from batchaudit.errors import UsageError
+from batchaudit.journal.writer import JournalWriter
+from batchaudit.sources import arrays
+
+LIVE = "live"
+"""The strategy of a source that the user's own program drives."""
+
+SPLITS = ("training", "validation", "prediction")
+_VALIDATION = ("val", "eval", "test", "dev", "holdout")
+_PREDICTION = ("predict", "infer")
+
+
+class Watched:
+    """The sources of one attempt of a run.
+
+    Args:
+        folder: the run's folder.
+        attempt: which start of the run this is.
+        everything: whether also to watch the sources that the program gives to its framework by itself.
+        where: says rank and world size; by default what the launcher's environment says.
+    """
+
+    def __init__(
+        self, folder: Path, attempt: int, *, everything: bool = False, where: Callable[[], Place] = place
+    ) -> None:
+        self._folder = folder
+        self._attempt = attempt
+        self._everything = everything
+        self._where = where
+        self._journals: dict[str, JournalWriter] = {}
+        self._known: dict[int, _Known] = {}
+        self._closed = False
+
+    def wrap(
+        self,
+        source: Any,
+        *,
+        name: str | None = None,
+        key: Key | None = None,
+        split: str | None = None,
+        steps_per_epoch: int | None = None,
+    ) -> Any:
+        """See `Audit.wrap`."""
+        self._check(source, split, steps_per_epoch)
+        if sources.recorder_of(source) is not None:
+            return source
+        known = self._again(source)
+        if known is not None:
+            return known
+        family = sources.family_of_parts(source)
+        if family is not None:
+            return family.watch(source, lambda part, its: self._part(part, name, its, key))
+        return self._watch(source, self._free_name(source, name), key, split, steps_per_epoch)
+
+    def adopt(self, source: Any, *, place: str, split: str | None, steps: int | None = None) -> Any:
+        """See `consumers.Watcher.adopt`."""
+        if not self._everything or self._closed:
+            return source
+        known = self._again(source)
+        if known is not None:
+            return known
+        name = numbered(place or type(source).__name__, self._journals)
+        try:
+            return self._watch(source, name, None, split, steps)
+        except UsageError:  # what the framework takes and we do not know stays as it is
+            return source
+
+    def close(self) -> None:
+        """Ends this process' log files; may be called again."""
+        self._closed = True
+        for journal in self._journals.values():
+            journal.close()
+        self._known.clear()
+
+    def _check(self, source: Any, split: str | None, steps_per_epoch: int | None) -> None:
+        if self._closed:
+            raise UsageError("this audit is closed: open another one to wrap more sources.")
+        if split is not None and split not in SPLITS:
+            raise UsageError(f"split={split!r}: expected one of {', '.join(SPLITS)}.")
+        if steps_per_epoch is not None and steps_per_epoch < 1:
+            raise UsageError(f"steps_per_epoch={steps_per_epoch}: at least 1 is needed, or None.")
+        if not arrays.is_arrays(source) and sources.family_of_parts(source) is None:
+            sources.kind_of(source)  # says what it is not, before anything is made for it
+
+    def _part(self, part: Any, name: str | None, its: str, key: Key | None) -> Any:
+        """One of the sources that a source of sources gives: it may give it again, or another of its kind."""
+        if sources.recorder_of(part) is not None:
+            return part
+        known = self._again(part)
+        if known is not None:
+            return known
+        return self._watch(part, numbered(f"{name}.{its}" if name else its, self._journals), key, None, None)
+
+    def _free_name(self, source: Any, name: str | None) -> str:
+        if name is None:
+            return numbered(type(source).__name__, self._journals)
+        if name in self._journals:
+            raise UsageError(f"a source named {name!r} is being watched already: give this one a name=.")
+        return name
+
+    def _watch(self, source: Any, name: str, key: Key | None, split: str | None, steps: int | None) -> Any:
+        about = {
+            "kind": "arrays" if arrays.is_arrays(source) else sources.kind_of(source).value,
+            "split": split or split_of(name),
+            "workers": sources.workers_of(source),
+            "ids": "key" if key else sources.id_space(source),
+        }
+        where = self._where()
+        journal = JournalWriter(
+            self._folder,
+            source=name,
+            strategy=LIVE,
+            run=self._folder.name,
+            attempt=self._attempt,
+            rank=where.rank,
+            world=where.world,
+            about=about,
+        )
+        recorder = Recorder(journal, key, Passes(steps or sources.endless_length(source)))
+        self._journals[name] = journal
+        watched = _watch(source, recorder)
+        self._known[id(source)] = _Known(_reference(source), recorder, _reference(watched))
+        return watched
+
+    def _again(self, source: Any) -> Any:
+        """The watched source of one that has been watched before; None for one that has not."""
+        known = self._known.get(id(source))
+        if known is None or known.source() is not source:
+            return None
+        watched = known.watched()
+        if watched is None:  # nobody kept it: another one takes its place
+            watched = _watch(source, known.recorder)
+            known.watched = _reference(watched)
+        return watched
+
+
+@dataclass
+class _Known:
+    """A source that is watched, its recorder, and the watched source, neither kept alive where that can be."""
+
+    source: Callable[[], Any]
+    recorder: Recorder
+    watched: Callable[[], Any]
+
+
+def _reference(thing: Any) -> Callable[[], Any]:
+    try:
+        return weakref.ref(thing)
+    except TypeError:
+        return lambda: thing
+
+
+def _watch(source: Any, recorder: Recorder) -> Any:
+    return (arrays if arrays.is_arrays(source) else sources).watch(source, recorder)
+
+
+def numbered(name: str, taken: Any) -> str:
+    """The name, with a number behind it where it is taken."""
+    if name not in taken:
+        return name
+    number = 2
+    while f"{name} #{number}" in taken:
+        number += 1
+    return f"{name} #{number}"
+
+
+def split_of(name: str) -> str:
+    """What a source's name says of its part in the training: "training", "validation" or "prediction"."""
+    words = name.lower().replace("-", "_").replace(".", "_").replace(" ", "_").split("_")
+    if any(word.startswith(_PREDICTION) for word in words):
+        return "prediction"
+    return "validation" if any(word.startswith(_VALIDATION) for word in words) else "training"
