@@ -10,22 +10,27 @@ import pandas as pd
 from batchaudit.analysis import seeds, uniqueness, workers
 from batchaudit.analysis.baseline import Baseline
 from batchaudit.analysis.evidence import Evidence
-from batchaudit.analysis.tables import Tables, tables
+from batchaudit.analysis.tables import CONSUMED, LIVE, Tables, tables
 from batchaudit.diagnosis import diagnose
+from batchaudit.diagnosis.finding import Finding, Verdict
 from batchaudit.journal import manifest as manifests
 from batchaudit.journal.manifest import BASELINE, BASELINE_AGAIN, BASELINE_RESEEDED, Asked, Manifest
 from batchaudit.journal.reader import Health, Log, load
 from batchaudit.report.model import Report, Run
 
 _BASELINES = (BASELINE, BASELINE_AGAIN, BASELINE_RESEEDED)
+_UNSEEN = (
+    "no batch of it was seen: wrap what is given to fit() or what the loop goes over, after its last "
+    "transformation"
+)
 
 
 def build(folder: Path, attempt: int | None = None) -> Report:
-    """Reads, analyses and diagnoses one attempt of a run.
+    """Reads, analyses and diagnoses a run.
 
     Args:
         folder: the run's folder.
-        attempt: which attempt; by default the last one.
+        attempt: which attempt; by default all of them.
 
     Returns:
         The report.
@@ -36,39 +41,72 @@ def build(folder: Path, attempt: int | None = None) -> Report:
     log = load(folder)
     asked = manifests.read(folder)
     known = sorted({*asked, *(int(number) for number in log.events["attempt"].unique())})
-    attempt = known[-1] if attempt is None else attempt
-    events = log.events[log.events["attempt"] == attempt]
-    groups = {
-        (str(source), str(strategy)): rows
-        for (source, strategy), rows in events.groupby(["source", "strategy"], observed=True)
-    }
-    builder = _Builder(folder.name, log, groups, asked.get(attempt))
-    runs = [builder.run(source, entry) for source, entry in builder.entries()]
+    shown = known if attempt is None else [attempt]
+    frames = Frames()
+    parts = [_Attempt(folder.name, number, log, asked.get(number), frames) for number in shown]
+    runs = [part.run(source, entry) for part in parts for source, entry in part.entries()]
+    between = [judged for part in parts for judged in part.between_sources()]
+    events = log.events[log.events["attempt"].isin(shown)]
     return Report(
         runs=tuple(runs),
-        epochs=builder.frame("epochs"),
-        workers=builder.frame("workers"),
-        batches=builder.frame("batches"),
+        epochs=frames.of("epochs"),
+        workers=frames.of("workers"),
+        batches=frames.of("batches"),
         complete=log.health.complete,
-        notes=tuple(_notes(log.health, known, attempt, asked.get(attempt), events)),
+        notes=tuple(_notes(log.health, [asked[number] for number in shown if number in asked], events)),
         ranks=tuple(sorted({int(rank) for rank in events["rank"].unique()})) or (0,),
         missing_ranks=_missing(log, events),
         attempts=tuple(known),
+        across=tuple(finding for finding, _ in between if finding is not None),
+        across_verdicts=tuple(dict.fromkeys(verdict for _, verdict in between)),
     )
 
 
-class _Builder:
-    """Gathers the frames of all runs while it makes them."""
+class Frames:
+    """Gathers the rows of all runs."""
 
-    def __init__(
-        self, run: str, log: Log, groups: dict[tuple[str, str], pd.DataFrame], asked: Manifest | None
-    ):
+    def __init__(self) -> None:
+        self._parts: dict[str, list[pd.DataFrame]] = {"epochs": [], "workers": [], "batches": []}
+
+    def add(self, run: Run, name: str, frame: pd.DataFrame) -> None:
+        """Takes in one run's rows."""
+        named = {"run": run.run, "attempt": run.attempt, "source": run.source, "strategy": run.strategy}
+        # As objects: pyarrow's strings, which pandas would take, refuse a file name that is no UTF-8.
+        columns = {
+            key: pd.Series([value] * len(frame), index=frame.index, dtype=None if key == "attempt" else object)
+            for key, value in named.items()
+        }
+        self._parts[name].append(pd.concat([pd.DataFrame(columns), frame], axis=1))  # names first
+
+    def of(self, name: str) -> pd.DataFrame:
+        """All runs' rows of one frame."""
+        parts = self._parts[name]
+        if parts:
+            return pd.concat(parts, ignore_index=True)
+        return pd.DataFrame(columns=["run", "attempt", "source", "strategy"])
+
+
+class _Attempt:
+    """One attempt of a run."""
+
+    def __init__(self, run: str, number: int, log: Log, asked: Manifest | None, frames: Frames):
         self._run = run
+        self._number = number
         self._samples = log.samples
-        self._groups = groups
+        events = log.events[log.events["attempt"] == number]
+        self._groups = {
+            (str(source), str(strategy)): rows
+            for (source, strategy), rows in events.groupby(["source", "strategy"], observed=True)
+        }
+        self._about = {
+            str(writer["source"]): writer.get("about") or {}
+            for writer in log.writers
+            if writer.get("attempt", 0) == number
+        }
         self._asked = asked
-        self._frames: dict[str, list[pd.DataFrame]] = {"epochs": [], "workers": [], "batches": []}
+        self._frames = frames
         self._baselines: dict[str, Baseline] = {}
+        self._live: dict[str, Tables] = {}
 
     def entries(self) -> list[tuple[str, Asked]]:
         """The runs in order: as they were asked for, then what else was logged."""
@@ -79,34 +117,28 @@ class _Builder:
 
     def run(self, source: str, entry: Asked) -> Run:
         """One run's figures and findings."""
-        made = Run(self._run, source, entry.strategy, entry.workers, entry.skipped, _error(entry))
+        workers = entry.workers or int(self._about.get(source, {}).get("workers", 0))
+        made = Run(
+            self._run, source, entry.strategy, workers, entry.skipped, _error(entry), attempt=self._number
+        )
         group = self._groups.get((source, entry.strategy))
         if group is None or entry.skipped:
             return made
         table = self._tables(group)
         if table.delivered.empty and table.raised.empty:
-            return made
+            return replace(made, skipped=_UNSEEN) if entry.strategy == LIVE else made
+        if entry.strategy == LIVE:
+            self._live[source] = table
         evidence = self._evidence(made, table)
-        self._keep(made, "epochs", evidence.epochs)
-        self._keep(made, "workers", evidence.shares)
-        self._keep(made, "batches", uniqueness.batches(table))
+        self._frames.add(made, "epochs", evidence.epochs)
+        self._frames.add(made, "workers", evidence.shares)
+        self._frames.add(made, "batches", uniqueness.batches(table))
         findings, verdicts = diagnose(evidence)
         return replace(made, findings=findings, verdicts=verdicts)
 
-    def frame(self, name: str) -> pd.DataFrame:
-        """All runs' rows of one frame."""
-        frames = self._frames[name]
-        return (
-            pd.concat(frames, ignore_index=True)
-            if frames
-            else pd.DataFrame(columns=["run", "source", "strategy"])
-        )
-
-    def _keep(self, run: Run, name: str, frame: pd.DataFrame) -> None:
-        named = {"run": run.run, "source": run.source, "strategy": run.strategy}
-        self._frames[name].append(
-            pd.concat([pd.DataFrame(named, index=frame.index), frame], axis=1)  # names first
-        )
+    def between_sources(self) -> list[tuple[Finding | None, Verdict]]:
+        """What is wrong between the sources of a live training, once `run` has been called for each."""
+        return []
 
     def _tables(self, events: pd.DataFrame) -> Tables:
         samples = self._samples[self._samples["event"].isin(events.index)]
@@ -127,11 +159,11 @@ class _Builder:
         figures = figures.merge(seeds.divergence(table), on="epoch", how="left")
         figures = figures.merge(workers.counts(table), on="epoch", how="left")
         figures["workers_configured"] = run.workers_configured or 1
-        asked = self._asked
+        asked, about = self._asked, self._about.get(run.source, {})
         return Evidence(
             run.source,
             run.strategy,
-            asked.kind if asked else "",
+            (asked.kind if asked and asked.strategies else "") or str(about.get("kind", "")),
             bool(asked and asked.renewable and asked.kind == "iterator" and asked.steps_per_epoch is None),
             table,
             figures,
@@ -141,6 +173,7 @@ class _Builder:
             baseline,
             run.workers_configured,
             run.error is not None,
+            str(about.get("framework", "")),
         )
 
 
@@ -155,29 +188,30 @@ def _missing(log: Log, events: pd.DataFrame) -> tuple[int, ...]:
     return tuple(sorted(set(range(world)) - {int(rank) for rank in events["rank"].unique()}))
 
 
-def _notes(
-    health: Health, attempts: list[int], attempt: int, asked: Manifest | None, events: pd.DataFrame
-) -> list[str]:
+def _notes(health: Health, asked: list[Manifest], events: pd.DataFrame) -> list[str]:
     notes = []
-    if not (events["stage"] == "delivered").any():
-        notes.append("no consumer was watched: the figures count what was produced, not what was delivered.")
+    consumed = (events["stage"] == "delivered") | ((events["flags"] & CONSUMED) > 0)
+    made = events[events["stage"] == "produced"]
+    unseen = sorted({str(name) for name in made["source"]} - {str(name) for name in events["source"][consumed]})
+    if unseen:
+        notes.append(
+            f"no consumer of {', '.join(unseen)} was watched: the figures count what was produced, not what "
+            "was delivered."
+        )
     if not health.complete:
         lost = f"{health.bytes_dropped:,} bytes dropped, {health.gaps:,} events missing"
         more = [*health.failures, *(f"{name}: unreadable" for name in health.files_unreadable)]
         notes.append(
             "the log is not whole: " + "; ".join([lost, *more]) + ". What is missing may hold duplicates."
         )
-    texts = events[events["stage"] == "produced"].groupby("source", observed=True)["text"].unique()
-    for source, said in texts.items():
+    for source, said in made.groupby("source", observed=True)["text"].unique().items():
         unhashable = sorted({text for text in said if text})
         if unhashable:
             notes.append(
                 f"{source} yields what cannot be hashed by value ({unhashable[0]}): how many of its batches "
                 "are different is not known."
             )
-    if len(attempts) > 1:
-        notes.append(f"attempt {attempt} is shown; the folder holds {len(attempts)}: {attempts}.")
-    if asked and asked.kind == "iterator" and not asked.renewable:
+    if any(one.kind == "iterator" and not one.renewable for one in asked):
         notes.append(
             "the source was one iterator, which has one pass: there is no serial baseline. Give a callable "
             "that makes it for the full diagnosis."

@@ -117,6 +117,7 @@ class Watched:
             "kind": "arrays" if arrays.is_arrays(source) else sources.kind_of(source).value,
             "split": split or split_of(name),
             "workers": sources.workers_of(source),
+            "framework": sources.framework_of(source),
             "ids": "key" if key else sources.id_space(source),
         }
         where = self._where()
@@ -132,6 +133,7 @@ class Watched:
         )
         recorder = Recorder(journal, key, Passes(steps or sources.endless_length(source)))
         self._journals[name] = journal
+        recorder.hook("watched")  # so that a source of which nothing is seen is in the report, too
         watched = _watch(source, recorder)
         self._known[id(source)] = _Known(_reference(source), recorder, _reference(watched))
         return watched

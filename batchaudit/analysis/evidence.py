@@ -27,6 +27,7 @@ class Evidence:
         baseline: what serial passes gave.
         workers_configured: how many workers the strategy was to have; 0 for none.
         ended_early: whether the run was cut short, so that what was not seen might have come later.
+        made_by: the framework that the source is of, where it says so: "torch", "keras", "tf_keras".
     """
 
     source: str
@@ -41,11 +42,21 @@ class Evidence:
     baseline: Baseline
     workers_configured: int = 0
     ended_early: bool = False
+    made_by: str = ""
 
     @property
     def family(self) -> str:
         """The strategy without its number of workers and options."""
         return self.strategy.split(",")[0].split(":")[0]
+
+    @property
+    def framework(self) -> str:
+        """The framework whose workers made the batches: "torch", "keras", "tf_keras"; "" where none did."""
+        named = self.family.split("-")[0]
+        if named in ("torch", "keras", "tf_keras"):
+            return named
+        # torch alone tells its workers their seed.
+        return "torch" if bool((self.tables.produced["framework_seed"] > 0).any()) else self.made_by
 
     @property
     def threaded(self) -> bool:

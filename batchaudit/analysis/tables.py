@@ -113,14 +113,14 @@ def _looks(delivered: pd.DataFrame, hooks: pd.DataFrame) -> pd.Series:
     consumer = ["host", "rank", "pid"]
     passes = delivered.groupby([*consumer, "epoch"], observed=True).size().rename("taken").reset_index()
     ends = hooks[hooks["text"].isin(["exhausted", "epoch"])]
-    finished = pd.MultiIndex.from_frame(ends[[*consumer, "epoch"]].astype({"host": str}))
-    keys = pd.MultiIndex.from_frame(passes[[*consumer, "epoch"]].astype({"host": str}))
+    finished = pd.MultiIndex.from_frame(ends[[*consumer, "epoch"]].astype({"host": object}))
+    keys = pd.MultiIndex.from_frame(passes[[*consumer, "epoch"]].astype({"host": object}))
     passes["far"] = keys.isin(finished) | (passes["taken"] > _A_LOOK)
     # Before the first that goes far; where none does, that is how the source is consumed.
     by_consumer = passes.groupby(consumer, observed=True)["far"]
     passes["look"] = (by_consumer.cumsum() == 0) & by_consumer.transform("any")
-    looks = pd.MultiIndex.from_frame(passes[passes["look"]][[*consumer, "epoch"]].astype({"host": str}))
-    rows = pd.MultiIndex.from_frame(delivered[[*consumer, "epoch"]].astype({"host": str}))
+    looks = pd.MultiIndex.from_frame(passes[passes["look"]][[*consumer, "epoch"]].astype({"host": object}))
+    rows = pd.MultiIndex.from_frame(delivered[[*consumer, "epoch"]].astype({"host": object}))
     return pd.Series(rows.isin(looks), index=delivered.index)
 
 
@@ -143,7 +143,7 @@ def _produced(events: pd.DataFrame) -> pd.DataFrame:
     named = events["framework_worker"] >= 0
     replica = events["thread"].where(~named, -1 - events["framework_worker"])
     looks = ~events["probe"]
-    keys = pd.MultiIndex.from_arrays([events["host"].astype(str), events["rank"], events["pid"], replica])
+    keys = pd.MultiIndex.from_arrays([events["host"].astype(object), events["rank"], events["pid"], replica])
     events["worker"] = -1
     events.loc[looks, "worker"] = pd.factorize(keys[looks.to_numpy()])[0]
     events["local_step"] = events.groupby("worker").cumcount()

@@ -13,7 +13,7 @@ from batchaudit.analysis.tables import UNHASHABLE, Tables
 COLUMNS = [
     "epoch", "produced", "probes", "delivered", "unique", "effective_ratio", "new_unique", "copies",
     "samples", "unique_samples", "sample_copies", "sample_coverage", "expected_unique",
-    "expected_unique_samples",
+    "expected_unique_samples", "changed", "seconds_waited",
 ]  # fmt: skip
 
 
@@ -22,7 +22,9 @@ def epochs(tables: Tables, baseline: Baseline) -> pd.DataFrame:
 
     With N delivered batches, U of them different: `effective_ratio` = U / N. `copies` is the multiplicity
     histogram {times: how many different batches were delivered so often}; the same for samples.
-    `sample_coverage` is the share of the samples that the serial baseline had in the same epoch.
+    `sample_coverage` is the share of the samples that the serial baseline had in the same epoch; `changed`
+    is how many batches had another content when they were delivered than when they were made;
+    `seconds_waited` is for how long the consumer waited for its batches.
 
     Args:
         tables: the events of one source and strategy.
@@ -42,8 +44,15 @@ def epochs(tables: Tables, baseline: Baseline) -> pd.DataFrame:
         rows_of_epoch = samples.loc[samples_by_epoch.groups.get(epoch, [])]
         row |= _samples(rows_of_epoch, delivered, baseline, int(epoch))
         row |= baseline.expected(int(epoch))
+        row |= {"changed": int(delivered["changed"].sum()), "seconds_waited": _waited(delivered)}
         rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _waited(delivered: pd.DataFrame) -> float:
+    """For how many seconds the consumer waited for an epoch's batches; NaN where nobody measured it."""
+    seconds = float((delivered["ended_ns"] - delivered["began_ns"]).sum()) / 1e9
+    return seconds or float("nan")
 
 
 def _produced(tables: Tables) -> dict[Any, dict[str, int]]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from batchaudit.analysis.evidence import Evidence
-from batchaudit.diagnosis import rng_clone, rng_epoch_reset, shared_state_race, unsharded_replica
+from batchaudit.diagnosis import rng_clone, rng_epoch_reset, shared_state_race, stale_epoch, unsharded_replica
 from batchaudit.diagnosis.finding import RULED_OUT, SEVERITIES, Finding, Verdict
 from batchaudit.diagnosis.judgement import Judgement, not_observable
 
-RULES = (shared_state_race, unsharded_replica, rng_clone, rng_epoch_reset)
+RULES = (shared_state_race, unsharded_replica, rng_clone, rng_epoch_reset, stale_epoch)
 
 CAUSES = tuple(rule.CAUSE for rule in RULES)
 

@@ -64,23 +64,70 @@ def __getitem__(self, index):
     batch = np.empty(shape, dtype)  # not self.buffer"""
 
 
+_PASS_EPOCH = """\
+# the workers have copies: what is set on the dataset afterwards does not reach them. Let them be made anew,
+DataLoader(dataset, ..., persistent_workers=False)
+# or share the number with them:
+class Data(torch.utils.data.Dataset):
+    def __init__(self): self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+    def set_epoch(self, epoch): self.epoch.fill_(epoch)"""
+
+_CALL_SET_EPOCH = """\
+for epoch in range(epochs):
+    sampler.set_epoch(epoch)  # before the loader is iterated
+    for batch in loader:
+        ..."""
+
+_SHARD_TORCH = """\
+# in the dataset: each worker walks its own part of the stream
+def __iter__(self):
+    info = torch.utils.data.get_worker_info()
+    first, step = (info.id, info.num_workers) if info else (0, 1)
+    for i in range(first, len(self.items), step):
+        yield self.items[i]"""
+
+_SEED_TORCH = """\
+# torch seeds its own stream, Python's and NumPy's global one in each worker; not a generator that the
+# dataset holds, of which every worker has a copy. Make it anew in each worker:
+def seed_worker(worker_id):
+    info = torch.utils.data.get_worker_info()
+    info.dataset.rng = np.random.default_rng(info.seed)
+DataLoader(dataset, ..., worker_init_fn=seed_worker)"""
+
+
 def _base(evidence: Evidence) -> str:
-    return "tf_keras.utils.Sequence" if evidence.family.startswith("tf_keras") else "keras.utils.PyDataset"
+    return "tf_keras.utils.Sequence" if evidence.framework == "tf_keras" else "keras.utils.PyDataset"
 
 
 def seed_per_worker(evidence: Evidence) -> str:
     """The fix of `rng-clone`."""
+    if evidence.framework == "torch":
+        return _SEED_TORCH
     return _BY_INDEX.format(base=_base(evidence)) if evidence.kind == "indexed" else _BY_WORKER
 
 
 def seed_per_epoch(evidence: Evidence) -> str:
     """The fix of `rng-epoch-reset`."""
+    if evidence.framework == "torch":
+        return _SEED_TORCH
     return _BY_INDEX.format(base=_base(evidence)) if evidence.kind == "indexed" else _GO_ON
 
 
 def shard(evidence: Evidence) -> str:
     """The fix of `unsharded-replica`."""
+    if evidence.framework == "torch":
+        return _SHARD_TORCH
     return _SHARD_TF_DATA if evidence.family == "tf.data" else _SHARD_GENERATOR.format(base=_base(evidence))
+
+
+def pass_epoch(evidence: Evidence) -> str:
+    """The fix of `stale-epoch` where the workers hold an old one."""
+    return _PASS_EPOCH
+
+
+def call_set_epoch(evidence: Evidence) -> str:
+    """The fix of `stale-epoch` where nobody tells the sampler."""
+    return _CALL_SET_EPOCH
 
 
 def synchronise(evidence: Evidence) -> str:

@@ -54,8 +54,6 @@ def one_worker(evidence: Evidence, why: str) -> Judgement:
         evidence: the run.
         why: why one worker cannot have the cause.
     """
-    if evidence.family == "as-is" and evidence.kind == "iterable" and evidence.workers_configured:
-        return not_observable("the source's own workers are not watched")
     if evidence.workers_configured > 1:
         return not_observable(
             f"only one of {evidence.workers_configured} workers made batches: use a longer epoch"

@@ -38,6 +38,8 @@ def combine(reports: Sequence[tuple[str, Report]]) -> Report:
         ranks=_union(part.ranks for part in parts),
         missing_ranks=_missing(parts),
         attempts=_union(part.attempts for part in parts),
+        across=tuple(finding for part in parts for finding in part.across),
+        across_verdicts=tuple(dict.fromkeys(one for part in parts for one in part.across_verdicts)),
     )
 
 

@@ -30,6 +30,7 @@ _COUNTS = (
     "lockstep",
     "workers",
     "workers_configured",
+    "changed",
 )
 _EPOCH_KEYS = (
     "epoch",
@@ -52,6 +53,8 @@ _EPOCH_KEYS = (
     "epoch_divergence",
     "lockstep",
     "seed_divergence_note",
+    "changed",
+    "seconds_waited",
 )
 
 
@@ -73,7 +76,8 @@ def to_dict(report: Report) -> dict[str, Any]:
             "missing_ranks": plain(report.missing_ranks),
             "attempts": plain(report.attempts),
             "epochs": [],
-            "findings": [],
+            "findings": [_finding(finding) for finding in report.across],
+            "verdicts": [_verdict(verdict) for verdict in report.across_verdicts],
         },
         "notes": plain(report.notes),
     }
@@ -88,6 +92,7 @@ def _run(report: Report, run: Run) -> dict[str, Any]:
     rows = report.epochs_of(run).to_dict("records")
     return {
         "run": plain(run.run),
+        "attempt": plain(run.attempt),
         "source": plain(run.source),
         "strategy": plain(run.strategy),
         "complete": bool(report.complete) and run.error is None,

@@ -142,6 +142,8 @@ def _report(document: dict[str, Any]) -> Report:
         ranks=tuple(across["ranks"]),
         missing_ranks=tuple(across["missing_ranks"]),
         attempts=tuple(across["attempts"]),
+        across=tuple(Finding(**finding) for finding in across["findings"]),
+        across_verdicts=tuple(Verdict(**verdict) for verdict in across.get("verdicts", ())),
         **{name: _frame(document["tables"][name]) for name in _TABLES},
     )
 
@@ -156,6 +158,7 @@ def _run(run: dict[str, Any]) -> Run:
         error=run["error"],
         findings=tuple(Finding(**finding) for finding in run["findings"]),
         verdicts=tuple(Verdict(**verdict) for verdict in run["verdicts"]),
+        attempt=run["attempt"],
     )
 
 

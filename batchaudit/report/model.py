@@ -27,6 +27,7 @@ class Run:
         error: what ended it early, with the worker's own traceback; None where nothing did.
         findings: what is wrong, most severe first.
         verdicts: one for each cause.
+        attempt: which start of the run it belongs to.
     """
 
     run: str
@@ -37,6 +38,7 @@ class Run:
     error: str | None = None
     findings: tuple[Finding, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    attempt: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Report:
         ranks: the ranks that were seen.
         missing_ranks: the ranks that the world size says should be there.
         attempts: the attempts that were seen.
+        across: what is wrong between sources.
+        across_verdicts: what the evidence says about causes that lie between sources.
     """
 
     runs: tuple[Run, ...]
@@ -65,11 +69,13 @@ class Report:
     ranks: tuple[int, ...] = (0,)
     missing_ranks: tuple[int, ...] = ()
     attempts: tuple[int, ...] = (0,)
+    across: tuple[Finding, ...] = ()
+    across_verdicts: tuple[Verdict, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """The findings of all runs."""
-        return tuple(finding for run in self.runs for finding in run.findings)
+        """The findings of all runs, and those between sources."""
+        return (*(finding for run in self.runs for finding in run.findings), *self.across)
 
     def worst(self) -> str | None:
         """The highest severity among the findings; None where there is none."""
@@ -144,5 +150,7 @@ class Report:
 
 
 def _of(frame: pd.DataFrame, run: Run) -> pd.DataFrame:
-    same = [frame[name] == getattr(run, name) for name in ("run", "source", "strategy")]
-    return frame[same[0] & same[1] & same[2]]
+    rows = frame["attempt"] == run.attempt
+    for name in ("run", "source", "strategy"):
+        rows &= frame[name] == getattr(run, name)
+    return frame[rows]

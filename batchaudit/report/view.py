@@ -85,7 +85,7 @@ def view(report: Report) -> View:
     Returns:
         Its words, clean and not yet escaped for any medium.
     """
-    runs = tuple(_run(report, run, _title(report, run)) for run in report.runs)
+    runs = (*(_run(report, run, _title(report, run)) for run in report.runs), *_across(report))
     headline, status = _headline(report, runs)
     return View(
         headline,
@@ -103,7 +103,30 @@ def _title(report: Report, run: Run) -> str:
         strategy = f"{cells.clean_line(run.source)}, {strategy}"
     if len({other.run for other in report.runs}) > 1:
         strategy = f"{cells.clean_line(run.run)}: {strategy}"
+    if len({other.attempt for other in report.runs}) > 1:
+        strategy = f"{strategy}, attempt {run.attempt}"
     return strategy
+
+
+def _across(report: Report) -> tuple[RunView, ...]:
+    """What lies between sources, shown as a run of its own."""
+    if not report.across and not report.across_verdicts:
+        return ()
+    found = {finding.severity for finding in report.across}
+    causes = ", ".join(dict.fromkeys(cells.clean_line(finding.cause) for finding in report.across))
+    return (
+        RunView(
+            title="between sources",
+            status=next((severity for severity in SEVERITIES if severity in found), "ok"),
+            sentence=causes or "nothing found",
+            repeats=False,
+            error=None,
+            table=None,
+            remarks=(),
+            findings=tuple(_finding(finding) for finding in report.across),
+            verdicts=tuple(_verdict(verdict) for verdict in report.across_verdicts),
+        ),
+    )
 
 
 def _notes(report: Report) -> list[str]:
@@ -134,11 +157,12 @@ def _verdict_line(run: RunView) -> str:
 
 def _counts(report: Report, runs: tuple[RunView, ...]) -> str:
     names = list(dict.fromkeys(cells.clean_line(run.source) for run in report.runs))
-    head = f"{len(runs)} run{'' if len(runs) == 1 else 's'}" + (f" of {', '.join(names)}" if names else "")
+    many = len(report.runs)
+    head = f"{many} run{'' if many == 1 else 's'}" + (f" of {', '.join(names)}" if names else "")
     found = [finding.severity for run in runs for finding in run.findings]
     parts = [f"{found.count(severity)} {severity}" for severity in SEVERITIES if severity in found]
     for status, words in _OTHERWISE.items():
-        many = sum(_group(run) == status for run in runs)
+        many = sum(_group(run) == status for run in runs[: len(report.runs)])
         parts += [f"{many} {words}"] if many else []
     return f"{head}: {', '.join(parts)}" if parts else head
 
@@ -157,13 +181,16 @@ def _run(report: Report, run: Run, title: str) -> RunView:
         repeats=repeats,
         error=None if run.error is None else cells.clean(run.error).strip("\n"),
         table=epoch_table(epochs) if len(epochs) else None,
-        remarks=tuple(filter(None, (_expected(epochs), _shares(report.workers_of(run))))),
-        findings=tuple(_finding(finding) for finding in run.findings),
-        verdicts=tuple(
-            Verdict(cells.clean_line(one.cause), one.verdict, cells.clean_line(one.reason))
-            for one in run.verdicts
+        remarks=tuple(
+            filter(None, (_expected(epochs), _changed(epochs), _shares(report.workers_of(run))))
         ),
+        findings=tuple(_finding(finding) for finding in run.findings),
+        verdicts=tuple(_verdict(verdict) for verdict in run.verdicts),
     )
+
+
+def _verdict(verdict: Verdict) -> Verdict:
+    return Verdict(cells.clean_line(verdict.cause), verdict.verdict, cells.clean_line(verdict.reason))
 
 
 def _status(report: Report, run: Run) -> str:
@@ -215,6 +242,18 @@ def _expected(epochs: pd.DataFrame) -> str:
     if repeated.empty:
         return ""
     return f"serial gives {cells.span(repeated['expected_unique'].tolist())} different batches"
+
+
+def _changed(epochs: pd.DataFrame) -> str:
+    """Batches that were changed on their way to the consumer."""
+    changed = epochs["changed"].fillna(0) if len(epochs) else pd.Series(dtype=float)
+    if not (changed > 0).any():
+        return ""
+    first = epochs.loc[(changed > 0).idxmax(), "epoch"]
+    return (
+        f"{cells.count(changed.sum())} of {cells.count(epochs['delivered'].sum())} batches were changed "
+        f"between being made and being delivered, the first in epoch {first}"
+    )
 
 
 def _shares(workers: pd.DataFrame) -> str:

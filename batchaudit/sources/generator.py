@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Generator
 from types import GeneratorType
 from typing import Any
@@ -25,10 +26,21 @@ def watch(source: Generator[Any, Any, Any], recorder: Recorder) -> Generator[Any
     Returns:
         A generator object that drives `source`.
     """
-    watched = _drive(source, recorder.bind(source))
+    bound = recorder.bind(source)
+    watched = _drive(source, bound)
+    _recorders[watched] = bound
     for name in ("__name__", "__qualname__"):
         setattr(watched, name, getattr(source, name))
     return watched
+
+
+def recorder_of(source: object) -> Recorder | None:
+    """The recorder of a watched generator; None for any other object."""
+    return _recorders.get(source) if isinstance(source, GeneratorType) else None
+
+
+# A generator takes no attribute, and a look into its frame would keep its last batch alive.
+_recorders: weakref.WeakKeyDictionary[Any, Recorder] = weakref.WeakKeyDictionary()
 
 
 def _drive(source: Generator[Any, Any, Any], recorder: Recorder) -> Generator[Any, Any, Any]:

@@ -61,6 +61,7 @@ def frames(batches: list[Batch]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _row(stage: str, number: int, batch: Batch, began_ns: int) -> dict[str, Any]:
     row: dict[str, Any] = {
+        "strategy": "fork:4",
         "stage": stage,
         "host": "h",
         "rank": 0,
@@ -77,6 +78,7 @@ def _row(stage: str, number: int, batch: Batch, began_ns: int) -> dict[str, Any]
         "began_ns": began_ns,
         "ended_ns": began_ns + 1,
         "framework_worker": batch.framework_worker,
+        "framework_seed": 0,
         "flags": batch.flags,
         "text": "",
     }

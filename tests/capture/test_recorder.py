@@ -14,6 +14,8 @@ from batchaudit.journal.layout import Event, Flag, Stage
 class Events(list):
     """A journal in memory."""
 
+    closed = False
+
     def append(self, event: Event) -> int:
         super().append(event)
         return len(self)
@@ -21,6 +23,8 @@ class Events(list):
 
 class Full:
     """A journal whose disk is full."""
+
+    closed = False
 
     def append(self, event: Event) -> int:
         raise OSError("no space left on device")

@@ -35,6 +35,7 @@ VERDICTS = (
 def epoch(run: Run, number: int, **values: Any) -> dict[str, Any]:
     row: dict[str, Any] = {
         "run": run.run,
+        "attempt": run.attempt,
         "source": run.source,
         "strategy": run.strategy,
         "epoch": number,
@@ -57,6 +58,8 @@ def epoch(run: Run, number: int, **values: Any) -> dict[str, Any]:
         "lockstep": 0.0,
         "workers": max(run.workers_configured, 1),
         "workers_configured": run.workers_configured,
+        "changed": 0,
+        "seconds_waited": float("nan"),
     }
     return {**row, **values}
 
@@ -65,6 +68,7 @@ def workers(run: Run, number: int, delivered: list[int]) -> list[dict[str, Any]]
     return [
         {
             "run": run.run,
+            "attempt": run.attempt,
             "source": run.source,
             "strategy": run.strategy,
             "epoch": number,
@@ -86,6 +90,7 @@ def batches(run: Run, number: int) -> list[dict[str, Any]]:
     return [
         {
             "run": run.run,
+            "attempt": run.attempt,
             "source": run.source,
             "strategy": run.strategy,
             "epoch": number,
@@ -110,11 +115,11 @@ def report(
     columns = list(epoch(Run("r", "s", "serial"), 0))
     worker_columns = list(workers(Run("r", "s", "serial"), 0, [1])[0])
     rows = [row for run in runs for row in batches(run, 0)]
-    frame = pd.DataFrame(rows).astype({"worker": "Int64"}) if rows else pd.DataFrame()
+    frame = _frame(rows).astype({"worker": "Int64"}) if rows else pd.DataFrame()
     return Report(
         runs=tuple(runs),
-        epochs=pd.DataFrame(list(epochs), columns=columns),
-        workers=pd.DataFrame(list(shares), columns=worker_columns),
+        epochs=_frame(list(epochs), columns),
+        workers=_frame(list(shares), worker_columns),
         batches=frame,
         **rest,
     )
@@ -215,3 +220,16 @@ REPORTS: dict[str, Callable[[], Report]] = {
     "long": long_report,
     "empty": empty_report,
 }
+
+
+def _frame(rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """A frame with its texts as objects: pyarrow's strings refuse what is no UTF-8."""
+    if not rows:
+        return pd.DataFrame(columns=columns)
+    values = {name: [row[name] for row in rows] for name in columns or rows[0]}
+    return pd.DataFrame(
+        {
+            name: pd.Series(column, dtype=object if any(isinstance(one, str) for one in column) else None)
+            for name, column in values.items()
+        }
+    )

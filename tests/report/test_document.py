@@ -14,7 +14,7 @@ EPOCH_KEYS = {
     *("epoch", "produced", "probes", "delivered", "unique", "effective_ratio", "new_unique", "copies"),
     *("samples", "unique_samples", "sample_copies", "sample_coverage", "seed_divergence", "workers"),
     *("workers_configured", "expected_unique", "expected_unique_samples", "epoch_divergence", "lockstep"),
-    "seed_divergence_note",
+    *("seed_divergence_note", "changed", "seconds_waited"),
 }
 
 
@@ -41,10 +41,12 @@ def test_the_document_is_strict_json_of_plain_values(any_report):
 def test_the_keys_that_others_rely_on(make_report):
     document = make_report("sick").to_dict()
     assert document.keys() == {"schema_version", "complete", "runs", "across", "notes"}
-    assert document["across"].keys() == {"ranks", "missing_ranks", "attempts", "epochs", "findings"}
+    assert document["across"].keys() == {
+        *("ranks", "missing_ranks", "attempts", "epochs", "findings", "verdicts"),
+    }
     run = document["runs"][1]
     assert run.keys() == {
-        *("run", "source", "strategy", "complete", "skipped", "error", "workers_configured"),
+        *("run", "attempt", "source", "strategy", "complete", "skipped", "error", "workers_configured"),
         *("epochs", "findings", "verdicts"),
     }
     assert run["epochs"][0].keys() == EPOCH_KEYS

@@ -11,6 +11,8 @@ from batchaudit.journal.layout import Event, Stage
 class Events(list[Event]):
     """A journal that keeps its events in memory: the streams of one process, read at once."""
 
+    closed = False
+
     def __init__(self) -> None:
         super().__init__()
         self._lock = threading.Lock()

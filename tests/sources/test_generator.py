@@ -106,6 +106,8 @@ def test_what_close_returns_is_the_same():
             return "bye"
 
     class Nowhere:
+        closed = False
+
         def append(self, event):
             return 0
 

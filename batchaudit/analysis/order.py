@@ -1,0 +1,96 @@
+"""In which order the samples of each epoch came, and which epoch everybody believed in. Requires pandas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from batchaudit.analysis.tables import Tables
+
+
+@dataclass(frozen=True)
+class Beliefs:
+    """Which epoch was believed in, epoch by epoch of the consumer; -1 where nobody says.
+
+    Attributes:
+        consumer: what the source said in the process that consumes, when the epoch began.
+        sampler: what its sampler said there.
+        workers: what the sources of those said who made the epoch's batches; the least and the greatest.
+    """
+
+    consumer: tuple[int, ...]
+    sampler: tuple[int, ...]
+    workers: tuple[tuple[int, int], ...]
+
+
+def beliefs(tables: Tables) -> Beliefs:
+    """Which epoch the source, its sampler and its copies in the workers believed in.
+
+    Args:
+        tables: the events of one source.
+
+    Returns:
+        An entry for each epoch of the consumer.
+    """
+    delivered = tables.delivered
+    numbers = sorted(delivered["epoch"].unique())
+    begins = delivered.groupby("epoch")["began_ns"].min()
+    said = {name: tables.hooks[tables.hooks["text"] == name] for name in ("iterator", "sampler")}
+    made = tables.produced.reindex(delivered["made"][delivered["made"] >= 0])
+    workers = made.groupby("epoch")["believed"].agg(["min", "max"])
+    return Beliefs(
+        tuple(_last_before(said["iterator"], begins[number]) for number in numbers),
+        tuple(_last_before(said["sampler"], begins[number]) for number in numbers),
+        tuple(
+            (int(workers.loc[number, "min"]), int(workers.loc[number, "max"]))
+            if number in workers.index
+            else (-1, -1)
+            for number in numbers
+        ),
+    )
+
+
+def same_order(tables: Tables) -> list[bool] | None:
+    """Whether each epoch had its samples in the order of the epoch before.
+
+    Args:
+        tables: the events of one source.
+
+    Returns:
+        One entry for each epoch but the first; None where no order can be told: the samples have no ids.
+    """
+    orders = _orders(tables)
+    if orders is None:
+        return None
+    return [np.array_equal(first, second) for first, second in zip(orders, orders[1:], strict=False)]
+
+
+def sorted_order(tables: Tables) -> bool:
+    """Whether the first epoch's samples came in the order of their ids: nothing shuffles them."""
+    orders = _orders(tables)
+    return bool(orders and len(orders[0]) > 1 and (np.diff(orders[0]) > 0).all())
+
+
+def _orders(tables: Tables) -> list[np.ndarray] | None:
+    """The ids of each epoch's samples, in the order in which they were delivered."""
+    if not tables.ids_known:
+        return None
+    delivered = tables.delivered
+    rows = tables.samples[tables.samples["event"].isin(delivered.index)]
+    place = pd.Series(np.arange(len(delivered)), index=delivered.index)
+    ordered = rows.assign(
+        place=place.reindex(rows["event"]).to_numpy(),
+        epoch=delivered["epoch"].reindex(rows["event"]).to_numpy(),
+    ).sort_values(["place", "position"])
+    return [part["id"].to_numpy() for _, part in ordered.groupby("epoch", sort=True)]
+
+
+def _last_before(hooks: pd.DataFrame, moment: int) -> int:
+    """What was said last before a moment.
+
+    A framework may take its first batch only a while after it made the iterator, never before.
+    """
+    earlier = hooks[hooks["began_ns"] <= moment]
+    return int(earlier["epoch"].iloc[-1]) if len(earlier) else -1
