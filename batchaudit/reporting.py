@@ -73,7 +73,9 @@ class Frames:
         named = {"run": run.run, "attempt": run.attempt, "source": run.source, "strategy": run.strategy}
         # As objects: pyarrow's strings, which pandas would take, refuse a file name that is no UTF-8.
         columns = {
-            key: pd.Series([value] * len(frame), index=frame.index, dtype=None if key == "attempt" else object)
+            key: pd.Series(
+                [value] * len(frame), index=frame.index, dtype=None if key == "attempt" else object
+            )
             for key, value in named.items()
         }
         self._parts[name].append(pd.concat([pd.DataFrame(columns), frame], axis=1))  # names first
@@ -192,7 +194,9 @@ def _notes(health: Health, asked: list[Manifest], events: pd.DataFrame) -> list[
     notes = []
     consumed = (events["stage"] == "delivered") | ((events["flags"] & CONSUMED) > 0)
     made = events[events["stage"] == "produced"]
-    unseen = sorted({str(name) for name in made["source"]} - {str(name) for name in events["source"][consumed]})
+    unseen = sorted(
+        {str(name) for name in made["source"]} - {str(name) for name in events["source"][consumed]}
+    )
     if unseen:
         notes.append(
             f"no consumer of {', '.join(unseen)} was watched: the figures count what was produced, not what "

@@ -6,6 +6,7 @@ goes wrong inside the look itself becomes a flag on the record, never an error i
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
 import warnings
@@ -61,7 +62,8 @@ class _Shared:
         self.warned = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.journal, self.key, self.passes)
+        # A key that does not pickle must not keep the source from going to a worker.
+        return type(self), (self.journal, self.key if _pickles(self.key) else None, self.passes)
 
 
 class Recorder:
@@ -124,7 +126,7 @@ class Recorder:
             try:
                 batch = make(*args)
             except _ENDS:
-                self._end_pass()
+                self.end_pass()
                 raise
             except BaseException as error:
                 self.raised(error)
@@ -192,6 +194,20 @@ class Recorder:
         ticket: int = getattr(self._shared.local, "ticket", 0)
         self._shared.local.ticket = 0
         return ticket
+
+    def hand_on(self, ticket: int) -> None:
+        """Makes a ticket that came from a worker the one that `take_ticket` returns next in this thread.
+
+        Args:
+            ticket: of the batch that this thread is about to hand to whoever asked for it; 0 for not known.
+        """
+        self._shared.local.ticket = ticket
+
+    def end_pass(self) -> None:
+        """The source has run out: what comes after that is another pass."""
+        ended, self._pass = self._pass, None
+        if ended is not None:
+            self.hook(EXHAUSTED, epoch=ended.epoch, step=ended.taken)
 
     # -- the consumer's side ----------------------------------------------------------------------
 
@@ -348,12 +364,6 @@ class Recorder:
             self._pass = Pass(passes)
         return self._pass.take(index)
 
-    def _end_pass(self) -> None:
-        """The source has run out: what comes after that is another pass."""
-        ended, self._pass = self._pass, None
-        if ended is not None:
-            self.hook(EXHAUSTED, epoch=ended.epoch, step=ended.taken)
-
     def _ids(self, batch: object, seen: Fingerprint) -> np.ndarray | None:
         if self._shared.key is not None:
             return self._keyed(batch, seen)
@@ -383,6 +393,14 @@ def _rebuilt(shared: _Shared) -> Recorder:
     recorder._streams = StreamReader()
     recorder._pass = None
     return recorder
+
+
+def _pickles(key: Key | None) -> bool:
+    try:
+        pickle.dumps(key)
+    except Exception:
+        return False
+    return True
 
 
 def _one_each(ids: np.ndarray | None, seen: Fingerprint) -> bool:

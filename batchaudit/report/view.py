@@ -181,9 +181,7 @@ def _run(report: Report, run: Run, title: str) -> RunView:
         repeats=repeats,
         error=None if run.error is None else cells.clean(run.error).strip("\n"),
         table=epoch_table(epochs) if len(epochs) else None,
-        remarks=tuple(
-            filter(None, (_expected(epochs), _changed(epochs), _shares(report.workers_of(run))))
-        ),
+        remarks=tuple(filter(None, (_expected(epochs), _changed(epochs), _shares(report.workers_of(run))))),
         findings=tuple(_finding(finding) for finding in run.findings),
         verdicts=tuple(_verdict(verdict) for verdict in run.verdicts),
     )
