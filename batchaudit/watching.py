@@ -43,6 +43,7 @@ class Watched:
         self._where = where
         self._journals: dict[str, JournalWriter] = {}
         self._known: dict[int, _Known] = {}
+        self._of_parts: dict[int, _KnownParts] = {}
         self._closed = False
 
     def wrap(
@@ -63,7 +64,7 @@ class Watched:
             return known
         family = sources.family_of_parts(source)
         if family is not None:
-            return family.watch(source, lambda part, its: self._part(part, name, its, key))
+            return self._watch_parts(source, family, name, key)
         return self._watch(source, self._free_name(source, name), key, split, steps_per_epoch)
 
     def adopt(self, source: Any, *, place: str, split: str | None, steps: int | None = None) -> Any:
@@ -85,6 +86,7 @@ class Watched:
         for journal in self._journals.values():
             journal.close()
         self._known.clear()
+        self._of_parts.clear()
 
     def _check(self, source: Any, split: str | None, steps_per_epoch: int | None) -> None:
         if self._closed:
@@ -96,14 +98,42 @@ class Watched:
         if not arrays.is_arrays(source) and sources.family_of_parts(source) is None:
             sources.kind_of(source)  # says what it is not, before anything is made for it
 
-    def _part(self, part: Any, name: str | None, its: str, key: Key | None) -> Any:
-        """One of the sources that a source of sources gives: it may give it again, or another of its kind."""
-        if sources.recorder_of(part) is not None:
+    def _watch_parts(self, source: Any, family: Any, name: str | None, key: Key | None) -> Any:
+        """A source of sources, each of which is watched when it is asked for."""
+        known = self._of_parts.get(id(source))
+        if known is not None and known.source() is source and known.watched() is not None:
+            return known.watched()
+        begun: dict[str, Recorder] = {}
+        watched = family.watch(source, lambda part, its: self._part(part, name, its, key, begun))
+        self._of_parts[id(source)] = _KnownParts(_reference(source), _reference(watched))
+        return watched
+
+    def _part(
+        self, part: Any, name: str | None, its: str, key: Key | None, begun: dict[str, Recorder]
+    ) -> Any:
+        """One of the sources that a source of sources gives: it may give it again, or another in its place.
+
+        Args:
+            part: the source.
+            name: what the user calls the source of sources.
+            its: what the part is called there.
+            key: see `wrap`.
+            begun: the recorders of the parts so far, by that name: the next of a name goes on as the last one.
+        """
+        if self._closed or sources.recorder_of(part) is not None:
             return part
         known = self._again(part)
         if known is not None:
             return known
-        return self._watch(part, numbered(f"{name}.{its}" if name else its, self._journals), key, None, None)
+        recorder = begun.get(its)
+        if recorder is None:
+            full = numbered(f"{name}.{its}" if name else its, self._journals)
+            watched = self._watch(part, full, key, split_of(its), None)
+            begun[its] = self._known[id(part)].recorder
+            return watched
+        watched = _watch(part, recorder)
+        self._known[id(part)] = _Known(_reference(part), recorder, _reference(watched))
+        return watched
 
     def _free_name(self, source: Any, name: str | None) -> str:
         if name is None:
@@ -152,10 +182,18 @@ class Watched:
 
 @dataclass
 class _Known:
-    """A source that is watched, its recorder, and the watched source, neither kept alive where that can be."""
+    """A source that is watched, and what watches it; nothing is kept alive that can be let go."""
 
     source: Callable[[], Any]
     recorder: Recorder
+    watched: Callable[[], Any]
+
+
+@dataclass
+class _KnownParts:
+    """A source of sources that is watched, and what watches it, neither kept alive."""
+
+    source: Callable[[], Any]
     watched: Callable[[], Any]
 
 

@@ -178,7 +178,7 @@ def test_a_name_that_is_taken_is_refused(audit):
 
 @pytest.mark.parametrize("thing", [3, "text", None, {"a": 1}, object()])
 def test_what_is_no_source_is_refused_with_a_list_of_what_is(audit, thing):
-    with pytest.raises(ba.UsageError, match="not a source of batches.*generator.*PyDataset.*DataLoader"):
+    with pytest.raises(ba.UsageError, match=r"not a source of batches.*generator.*PyDataset.*DataLoader"):
         audit.wrap(thing)
 
 
@@ -205,7 +205,8 @@ def test_a_source_goes_on_after_its_audit_with_one_warning(tmp_path, make):
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         rest = list(first)
-        [batch for batch in train]
+        for _ in train:
+            pass
     assert len(rest) == N - 1
     assert [one.category for one in said] == [BatchauditWarning]
     assert "unwatched" in str(said[0].message)

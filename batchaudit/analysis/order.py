@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -64,7 +65,7 @@ def same_order(tables: Tables) -> list[bool] | None:
     orders = _orders(tables)
     if orders is None:
         return None
-    return [np.array_equal(first, second) for first, second in zip(orders, orders[1:], strict=False)]
+    return [np.array_equal(first, second) for first, second in pairwise(orders)]
 
 
 def sorted_order(tables: Tables) -> bool:

@@ -72,7 +72,8 @@ def _never_told(told: Beliefs) -> bool:
 def _not_propagated(evidence: Evidence, told: Beliefs, behind: list[int]) -> Finding:
     first = behind[0]
     repeated = same_order(evidence.tables)
-    order = f" The order was that of the epoch before in {sum(repeated)} of them." if repeated else ""
+    same = sum(repeated or ())
+    order = f" In {same} of them the order is that of the epoch before." if same else ""
     return Finding(
         CAUSE,
         "error",

@@ -152,11 +152,16 @@ def _replicas(evidence: Evidence, workers: list[int], what: str, more: dict[str,
             f"; epoch {worst['epoch']} holds {worst['unique']:.0f} different batches of {worst['delivered']}"
         )
     shares = evidence.shares
+    made = evidence.made[evidence.made["epoch"] >= 0]
+    at_a_time = int(made.groupby("epoch")["worker"].nunique().max())
+    who = f"{len(workers)} workers ({listed(workers)})"
+    if at_a_time < len(workers):  # the framework makes them anew for each epoch
+        who = f"{at_a_time} workers at a time, {len(workers)} over all epochs,"
     return Finding(
         CAUSE,
         "error",
         "pipeline" if evidence.family == "tf.data" else "worker",
-        f"{len(workers)} workers ({listed(workers)}) {what}{epoch}.",
+        f"{who} {what}{epoch}.",
         {
             "workers": workers[:64],
             "unique_by_epoch": [None if np.isnan(value) else int(value) for value in figures["unique"]],

@@ -25,9 +25,9 @@ class Grain:
 
     Attributes:
         same: whether they are equal, one by one; None where what could not be hashed may decide it.
-        counts: `a` and `b`, how many each stream has; `equal`, at the same place; `moved`, in both, at another
-            place; `missing`, in A and not in B; `extra`, in B and not in A; `unknown`, places that could not
-            be hashed.
+        counts: `a` and `b`, how many there are; `equal`, at the same place; `moved`, in both, elsewhere;
+            `missing`, in A and not in B; `extra`, in B and not in A; `unknown`, places that could not be
+            hashed.
         epochs: pandas frame: the same, a row an epoch.
     """
 
@@ -50,8 +50,8 @@ class Pair:
         samples: sample by sample; None where not every sample was hashed.
         ids: id by id; None where not every sample of both has one.
         sizes_alike: whether the batches are of equal sizes, one by one.
-        first: the first batches that differ: `kind`, `what` (in words), and `a` and `b` with attempt, epoch, step
-            and digest; None where none do.
+        first: the first batches that differ: `kind`, `what` (in words), and `a` and `b` with attempt, epoch,
+            step and digest; None where none do.
         notes: what a reader must know of it.
     """
 

@@ -65,8 +65,9 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 def _pair(console: Console, comparison: Comparison, pair: Pair) -> None:
     print_blank(console)
-    title = words.title(comparison, pair)
-    print_line(console, 0, (title, _STYLES[pair.verdict]), (f": {words.summary(pair)}", ""))
+    title, said = words.title(comparison, pair), words.summary(pair)
+    only = len(comparison.pairs) == 1 and not comparison.alone  # the first line has said it
+    print_line(console, 0, (title, _STYLES[pair.verdict]), ("" if only else f": {said}", ""))
     if pair.first is not None:
         print_line(console, 2, (words.first(pair), ""))
     for note in pair.notes:

@@ -14,7 +14,8 @@ from batchaudit.report.epoch_table import ENDS, MOST_ROWS, Table
 
 _DIGITS = 8  # of a digest, as people read it
 _FIGURES = ("equal", "moved", "missing", "extra")
-LEGEND = "moved: in both, at another place; missing: in A, not in B; extra: in B, not in A"
+_LEGEND = "moved: in both, at another place; missing: in A, not in B; extra: in B, not in A"
+_BY_EPOCH = "; in an epoch's row, what is in another epoch counts as missing or extra"
 
 
 def headline(comparison: Comparison) -> str:
@@ -110,8 +111,8 @@ def _unlike(pair: Pair) -> str:
     if counts["equal"] == shorter < longer:
         lacks = "A" if counts["a"] < counts["b"] else "B"
         return (
-            f"{lacks} lacks {cells.count(longer - shorter)} of {_many(longer, 'batch')}; the others are equal "
-            "and at the same place"
+            f"{lacks} lacks {cells.count(longer - shorter)} of {_many(longer, 'batch')}; the others are "
+            "equal, at the same places"
         )
     if _only_moved(pair.batches):
         return f"the same batches in another order: {cells.count(counts['moved'])} of {figures}"
@@ -145,10 +146,12 @@ def first(pair: Pair) -> str:
     if pair.first is None:
         return ""
     a, b = pair.first["a"], pair.first["b"]
-    if a is None or b is None or _place(a) != _place(b):
-        where = f"A {_batch(a)}; B {_batch(b)}"
-    else:
+    if a is None or b is None:
+        return f"first difference: A {_batch(a)}, B {_batch(b)}"
+    if _place(a) == _place(b):
         where = f"{_place(a)}: A {_content(a)}, B {_content(b)}"
+    else:
+        where = f"A {_batch(a)}, B {_batch(b)}"
     return f"first difference: {where}: {cells.clean_line(str(pair.first['what']))}"
 
 
@@ -157,7 +160,7 @@ def _place(batch: dict[str, Any]) -> str:
 
 
 def _batch(batch: dict[str, Any] | None) -> str:
-    return "has none there" if batch is None else f"{_place(batch)} {_content(batch)}"
+    return "has no batch there" if batch is None else f"has {_content(batch)} at {_place(batch)}"
 
 
 def _content(batch: dict[str, Any]) -> str:
@@ -181,7 +184,13 @@ def table(pair: Pair) -> Table:
         rows = [*rows[:ENDS], ("…",) * len(columns), *rows[-ENDS:]]
     if len(pair.batches.epochs) > 1:
         rows.append(("all", *(write(-1) for _, write in columns[1:])))
-    return Table(tuple(heading for heading, _ in columns), tuple(rows), tuple([*notes, LEGEND]))
+    return Table(tuple(heading for heading, _ in columns), tuple(rows), (*notes, _legend(pair)))
+
+
+def _legend(pair: Pair) -> str:
+    grains = [grain for grain in (pair.batches, pair.samples) if grain is not None]
+    between = any(grain.epochs["missing"].sum() > grain.counts["missing"] for grain in grains)
+    return _LEGEND + (_BY_EPOCH if between else "")
 
 
 _Column = tuple[str, Callable[[int], str]]

@@ -17,6 +17,7 @@ from batchaudit.report.model import Report, Run
 # A difference between the workers' shares below this part of their mean is chance or a remainder.
 _UNEVEN = 0.2
 _MOST_SHARES = 8
+_LIVE = "live"
 _OTHERWISE = {
     "failed": "ended early",
     "skipped": "skipped",
@@ -98,9 +99,11 @@ def view(report: Report) -> View:
 
 
 def _title(report: Report, run: Run) -> str:
-    strategy = cells.clean_line(run.strategy)
-    if len({other.source for other in report.runs}) > 1:
-        strategy = f"{cells.clean_line(run.source)}, {strategy}"
+    source, strategy = cells.clean_line(run.source), cells.clean_line(run.strategy)
+    if strategy == _LIVE:  # the only way in which a program drives its own source
+        strategy = source
+    elif len({other.source for other in report.runs}) > 1:
+        strategy = f"{source}, {strategy}"
     if len({other.run for other in report.runs}) > 1:
         strategy = f"{cells.clean_line(run.run)}: {strategy}"
     if len({other.attempt for other in report.runs}) > 1:
