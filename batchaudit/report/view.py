@@ -245,6 +245,16 @@ def _expected(epochs: pd.DataFrame) -> str:
     return f"serial gives {cells.span(repeated['expected_unique'].tolist())} different batches"
 
 
+def _lengths(run: Run, epochs: pd.DataFrame) -> str:
+    """A training's epochs that are not equally long: the source ran out, or a queue went on across them."""
+    lengths = epochs["delivered"].tolist() if run.strategy == _LIVE and len(epochs) else []
+    if len(set(lengths[:-1] or lengths)) < 2:  # the last one may have been cut short
+        return ""
+    shown = ", ".join(map(cells.count, lengths[:_MOST_SHARES]))
+    more = len(lengths) - _MOST_SHARES
+    return f"the epochs are not equally long: {shown}{f' and {more} more' if more > 0 else ''} batches"
+
+
 def _changed(epochs: pd.DataFrame) -> str:
     """Batches that were changed on their way to the consumer."""
     changed = epochs["changed"].fillna(0) if len(epochs) else pd.Series(dtype=float)
