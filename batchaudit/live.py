@@ -6,11 +6,12 @@ import os
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from batchaudit import consumers
+from batchaudit.capture.provenance import place
 from batchaudit.errors import UsageError
-from batchaudit.journal.manifest import Manifest, next_attempt
+from batchaudit.journal.manifest import Manifest, mark_start, next_attempt
 from batchaudit.watching import Watched
 
 if TYPE_CHECKING:
@@ -38,16 +39,20 @@ class Audit:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self._folder = Path(folder)
+        rank = place().rank
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            attempt = next_attempt(self._folder)
+            self._attempt = next_attempt(self._folder, rank)
         except OSError as error:
             raise UsageError(
                 f"the folder {self._folder} cannot be written: {error.strerror or error}."
             ) from None
         with suppress(OSError):  # a log that cannot be written must not stop a training
-            Manifest(attempt, "", kind="live").write(self._folder)
-        self._watched = Watched(self._folder, attempt)
+            if rank == 0:
+                Manifest(self._attempt, "", kind="live").write(self._folder)
+            else:
+                mark_start(self._folder, rank, self._attempt)
+        self._watched = Watched(self._folder, self._attempt)
         consumers.begin(self._watched)
 
     def wrap(
@@ -96,6 +101,43 @@ class Audit:
 
         return build(self._folder)
 
+    def callback(self, framework: str | None = None, *, on_finding: str = "warn") -> Any:
+        """Makes a callback that brings the audit into the framework's own logs, once an epoch.
+
+        At the end of each epoch it logs four plain floats of what the training sources delivered in it:
+        `audit/effective_ratio` (different batches over batches), `audit/duplicate_fraction` (the share of the
+        samples that repeat an earlier one of the epoch; of the batches where samples are not known),
+        `audit/seed_divergence`, and `audit/seconds_waited` (for batches). Of several training sources it
+        takes the worst; waiting adds up. The keys are always the same. What is not known is NaN: also where
+        nothing is watched, or the audit is closed.
+
+        It is called at the ends of epochs only, never for a batch. Another process then reads and analyses
+        the log, and the training waits for it: about a second after the first epoch, and longer as the log
+        grows. In all that costs a minute and a twentieth of the training's time at most: epochs beyond it
+        are left out (NaN). A log of more than 256 MiB is not read, and an answer is given up after a minute;
+        one warning says so.
+
+        In Keras, put it first: a `CSVLogger` or `TensorBoard` before it sees nothing of it (`History` always
+        does). In Lightning it logs from rank zero, with `rank_zero_only`.
+
+        Args:
+            framework: "keras" (Keras 3, tf_keras) or "lightning"; by default the one that is imported.
+            on_finding: "warn" warns once of each finding, as `BatchauditWarning`, at the end of the first
+                epoch that shows it; "raise" stops the training with `FindingError` at the end of the first
+                epoch that shows an error, and warns of what is less; "ignore" only logs. Validation is
+                judged too, but not in the figures. What is of severity "info" is left to the report.
+
+        Returns:
+            An instance of `keras.callbacks.Callback`, or of Lightning's `Callback`.
+
+        Raises:
+            UsageError: a value that is not known; no framework is imported yet; Keras and Lightning both are
+                and none is named.
+        """
+        from batchaudit.callbacks import make
+
+        return make(self._folder, self._attempt, framework, on_finding)
+
     def close(self) -> None:
         """Ends this process' log files. The watched sources go on, unwatched."""
         consumers.end(self._watched)
@@ -108,5 +150,3 @@ class Audit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from batchaudit.analysis import seeds, uniqueness, workers
 from batchaudit.analysis.baseline import Baseline
 from batchaudit.analysis.evidence import Evidence
+from batchaudit.analysis.splits import Part
 from batchaudit.analysis.tables import CONSUMED, LIVE, Tables, tables
-from batchaudit.diagnosis import diagnose
+from batchaudit.diagnosis import diagnose, split_leak
 from batchaudit.diagnosis.finding import Finding, Verdict
 from batchaudit.journal import manifest as manifests
 from batchaudit.journal.manifest import BASELINE, BASELINE_AGAIN, BASELINE_RESEEDED, Asked, Manifest
@@ -25,12 +27,13 @@ _UNSEEN = (
 )
 
 
-def build(folder: Path, attempt: int | None = None) -> Report:
+def build(folder: Path, attempt: int | None = None, log: Log | None = None) -> Report:
     """Reads, analyses and diagnoses a run.
 
     Args:
         folder: the run's folder.
         attempt: which attempt; by default all of them.
+        log: what the folder holds, where it has been read already.
 
     Returns:
         The report.
@@ -38,7 +41,7 @@ def build(folder: Path, attempt: int | None = None) -> Report:
     Raises:
         JournalError: there is no log there, or it cannot be read.
     """
-    log = load(folder)
+    log = log or load(folder)
     asked = manifests.read(folder)
     known = sorted({*asked, *(int(number) for number in log.events["attempt"].unique())})
     shown = known if attempt is None else [attempt]
@@ -100,11 +103,13 @@ class _Attempt:
             (str(source), str(strategy)): rows
             for (source, strategy), rows in events.groupby(["source", "strategy"], observed=True)
         }
-        self._about = {
-            str(writer["source"]): writer.get("about") or {}
-            for writer in log.writers
-            if writer.get("attempt", 0) == number
-        }
+        self._about: dict[str, dict[str, Any]] = {}
+        for writer in log.writers:
+            if writer.get("attempt", 0) == number:
+                about = dict(writer.get("about") or {})
+                known = self._about.setdefault(str(writer["source"]), about)
+                if about.get("ids") != known.get("ids"):  # of several ranks, each with a number of its own
+                    known["ids"] = ""
         self._asked = asked
         self._frames = frames
         self._baselines: dict[str, Baseline] = {}
@@ -140,7 +145,13 @@ class _Attempt:
 
     def between_sources(self) -> list[tuple[Finding | None, Verdict]]:
         """What is wrong between the sources of a live training, once `run` has been called for each."""
-        return []
+        parts = []
+        for name, table in self._live.items():
+            about = self._about.get(name, {})
+            said = (str(about.get(key, "")) for key in ("split", "ids"))
+            made = (str(about.get(key, "")) for key in ("kind", "framework"))
+            parts.append(Part(name, *said, table, *made))
+        return split_leak.between(parts)
 
     def _tables(self, events: pd.DataFrame) -> Tables:
         samples = self._samples[self._samples["event"].isin(events.index)]

@@ -260,3 +260,42 @@ sys.exit(f"loaded: {{heavy}}" if heavy else 0)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_ranks_of_one_start_are_one_attempt(tmp_path, monkeypatch):
+    for start in (0, 1):
+        for rank in (1, 0):
+            monkeypatch.setenv("RANK", str(rank))
+            monkeypatch.setenv("WORLD_SIZE", "2")
+            with ba.Audit(tmp_path / "run") as audit:
+                list(audit.wrap(Shuffled(), name="train"))
+        report = audit.report()
+        assert report.attempts == tuple(range(start + 1))
+        assert report.ranks == (0, 1) and report.missing_ranks == ()
+
+
+def test_samples_in_both_splits_are_found(audit):
+    train, val = audit.wrap(Shuffled(), name="train"), audit.wrap(Rows(), name="val")
+    for _ in range(2):
+        list(train)
+        list(val)
+    report = audit.report()
+    [finding] = report.across
+    assert (finding.cause, finding.scope, finding.severity) == ("split-leak", "split", "error")
+    assert report.to_dict()["across"]["findings"][0]["cause"] == "split-leak"
+    assert report.worst() == "error" and "split-leak" in str(report)
+
+
+def test_splits_apart_are_clean(audit):
+    class Others:
+        def __iter__(self):
+            for i in range(N):
+                yield np.full((4, 2), 100 + i)
+
+    train, val = audit.wrap(Shuffled(), name="train"), audit.wrap(Others(), name="val")
+    for _ in range(2):
+        list(train)
+        list(val)
+    report = audit.report()
+    assert report.findings == ()
+    assert [one.verdict for one in report.across_verdicts] == ["ruled out"]

@@ -12,7 +12,7 @@ import pandas as pd
 
 PROBE, UNHASHABLE, CONSUMED = 1, 4, 32  # the flags of journal/layout.py, which analysis does not import
 _A_LOOK = 2
-"""A pass that takes no more batches than this, and is not finished, before any that goes further, is a look."""
+"""An unfinished pass of no more batches than this, before any that goes further, is a look."""
 LIVE = "live"
 STREAMS = ("numpy", "python", "torch", "tensorflow", "private")
 

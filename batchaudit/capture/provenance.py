@@ -18,6 +18,7 @@ _PAIRS = (
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
     ("JAX_PROCESS_INDEX", "JAX_PROCESS_COUNT"),
     ("SLURM_PROCID", "SLURM_NTASKS"),
+    ("LOCAL_RANK", "WORLD_SIZE"),  # Lightning's own launcher, on one machine
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from batchaudit.analysis.evidence import Evidence
+from batchaudit.analysis.splits import Part
 
 STREAM_NAMES = {
     "numpy": "NumPy's global stream",
@@ -94,6 +95,23 @@ def seed_worker(worker_id):
     info.dataset.rng = np.random.default_rng(info.seed)
 DataLoader(dataset, ..., worker_init_fn=seed_worker)"""
 
+_SPLIT_TF_DATA = """\
+# split before anything shuffles, or shuffle once and for all:
+data = data.shuffle(n, seed=seed, reshuffle_each_iteration=False)
+validation, training = data.take(k), data.skip(k)
+training = training.shuffle(n)  # anew in each epoch, within the training samples"""
+
+_SPLIT_TORCH = """\
+# split the indices once, with a generator of its own, and keep them with the checkpoint:
+generator = torch.Generator().manual_seed(seed)
+training, validation = torch.utils.data.random_split(dataset, [n - k, k], generator=generator)"""
+
+_SPLIT = """\
+# split the indices once, before the sources are made, and keep them with the checkpoint:
+order = np.random.default_rng(seed).permutation(n)
+validation, training = order[:k], order[k:]
+# items that belong together (one patient, one recording, copies) go into one split as a group"""
+
 
 def _base(evidence: Evidence) -> str:
     return "tf_keras.utils.Sequence" if evidence.framework == "tf_keras" else "keras.utils.PyDataset"
@@ -133,3 +151,10 @@ def call_set_epoch(evidence: Evidence) -> str:
 def synchronise(evidence: Evidence) -> str:
     """The fix of `shared-state-race`."""
     return _NO_SHARED_STATE if evidence.kind == "indexed" else _LOCK.format(base=_base(evidence))
+
+
+def split_once(training: Part) -> str:
+    """The fix of `split-leak`."""
+    if training.framework == "torch":
+        return _SPLIT_TORCH
+    return _SPLIT_TF_DATA if training.kind == "dataset" else _SPLIT

@@ -22,6 +22,8 @@ BASELINE = "baseline"
 BASELINE_AGAIN = "baseline, again"
 BASELINE_RESEEDED = "baseline, reseeded"
 _NAME = re.compile(r"manifest-(\d{4,})\.json")
+# A rank that is not the first only leaves a mark of its starts, by which its attempts are counted.
+_MARK = re.compile(r"rank-(\d+)-attempt-(\d{4,})")
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,28 @@ class Manifest:
         beside.replace(path)
 
 
-def next_attempt(folder: Path) -> int:
-    """The number of an attempt that starts now in a run's folder."""
-    return max((number for number, _ in _found(folder)), default=-1) + 1
+def next_attempt(folder: Path, rank: int = 0) -> int:
+    """The number of an attempt that a training process starts now in a run's folder.
+
+    Args:
+        folder: the run's folder.
+        rank: which of the training processes it is: each has starts of its own.
+    """
+    if rank == 0:
+        return max((number for number, _ in _found(folder)), default=-1) + 1
+    marks = (_MARK.fullmatch(path.name) for path in folder.iterdir()) if folder.is_dir() else ()
+    return max((int(mark[2]) for mark in marks if mark and int(mark[1]) == rank), default=-1) + 1
+
+
+def mark_start(folder: Path, rank: int, attempt: int) -> None:
+    """Leaves the mark that a rank which is not the first has started.
+
+    Args:
+        folder: the run's folder.
+        rank: which of the training processes it is.
+        attempt: the number of this start.
+    """
+    (folder / f"rank-{rank}-attempt-{attempt:04d}").touch()
 
 
 def read(folder: Path) -> dict[int, Manifest]:

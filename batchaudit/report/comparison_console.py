@@ -12,9 +12,9 @@ from batchaudit.report.cells import clean_line
 from batchaudit.report.comparison import DIFFERENT, SAME, UNKNOWN
 
 # The same paragraphs and tables as a report's.
-from batchaudit.report.console import _blank as print_blank
-from batchaudit.report.console import _line as print_line
-from batchaudit.report.console import _table as print_table
+from batchaudit.report.console import write_blank as print_blank
+from batchaudit.report.console import write_line as print_line
+from batchaudit.report.console import write_table as print_table
 
 if TYPE_CHECKING:
     from batchaudit.report.comparison import Comparison, Pair

@@ -62,35 +62,35 @@ def print_report(report: Report, console: Console) -> None:
         console: where to. Nothing that comes from the report is taken for markup.
     """
     shown = view(report)
-    _line(console, 0, (shown.headline, _STYLES[shown.status]))
-    _line(console, 0, (shown.counts, ""))
+    write_line(console, 0, (shown.headline, _STYLES[shown.status]))
+    write_line(console, 0, (shown.counts, ""))
     if not shown.complete:
-        _line(console, 0, ("INCOMPLETE", "bold red"), (": part of the log is missing or damaged", ""))
+        write_line(console, 0, ("INCOMPLETE", "bold red"), (": part of the log is missing or damaged", ""))
     for note in shown.notes:
-        _line(console, 0, (f"note: {note}", ""))
+        write_line(console, 0, (f"note: {note}", ""))
     for run in shown.runs:
         _run(console, run)
 
 
 def _run(console: Console, run: RunView) -> None:
-    _blank(console)
-    _line(console, 0, (run.title, _STYLES[run.status]), (f": {run.sentence}", ""))
+    write_blank(console)
+    write_line(console, 0, (run.title, _STYLES[run.status]), (f": {run.sentence}", ""))
     if run.table is not None:
-        _table(console, run.table)
+        write_table(console, run.table)
     for remark in run.remarks:
-        _line(console, 2, (remark, ""))
+        write_line(console, 2, (remark, ""))
     for finding in run.findings:
         _finding(console, finding)
     if run.error is not None:
-        _blank(console)
-        _line(console, 2, ("ended early by", _STYLES["failed"]))
+        write_blank(console)
+        write_line(console, 2, ("ended early by", _STYLES["failed"]))
         _verbatim(console, 4, run.error)
     if run.verdicts and (run.findings or run.error is not None):
-        _blank(console)
+        write_blank(console)
     _verdicts(console, run.verdicts)
 
 
-def _table(console: Console, table: Table) -> None:
+def write_table(console: Console, table: Table) -> None:
     """Prints a table; one that is too wide stays so, for a number cut short is another number."""
     gap = " " * (2 if console.width >= _ROOMY else 1)
     headings = [_SHORT.get(heading, heading) for heading in table.headings]
@@ -101,7 +101,7 @@ def _table(console: Console, table: Table) -> None:
         style = "dim" if number < len(lines) - len(table.rows) else ""
         console.print(Text(("  " + gap.join(padded)).rstrip(), style), soft_wrap=True)
     for note in table.notes:
-        _line(console, 2, (note, "dim"))
+        write_line(console, 2, (note, "dim"))
 
 
 def _header_lines(headings: list[str]) -> list[list[str]]:
@@ -113,17 +113,17 @@ def _header_lines(headings: list[str]) -> list[list[str]]:
 
 
 def _finding(console: Console, finding: FindingView) -> None:
-    _blank(console)
+    write_blank(console)
     style = _STYLES.get(finding.severity, "bold")
     head = f"{finding.severity.upper()} {finding.cause}"
-    _line(console, 2, (head, style), (f" ({finding.scope}): {finding.summary}", ""))
+    write_line(console, 2, (head, style), (f" ({finding.scope}): {finding.summary}", ""))
     if finding.evidence:
         items = [f"{name} = {value}" for name, value in finding.evidence[:_MOST_EVIDENCE]]
         left = len(finding.evidence) - _MOST_EVIDENCE
         items += [f"{left} more in the JSON"] if left > 0 else []
-        _line(console, 4, ("evidence: " + "; ".join(items), ""))
+        write_line(console, 4, ("evidence: " + "; ".join(items), ""))
     if finding.fix:
-        _line(console, 4, ("fix:", ""))
+        write_line(console, 4, ("fix:", ""))
         _verbatim(console, 6, finding.fix)
 
 
@@ -131,16 +131,16 @@ def _verdicts(console: Console, verdicts: tuple[Verdict, ...]) -> None:
     for verdict in (FOUND, RULED_OUT):
         causes = [one.cause for one in verdicts if one.verdict == verdict]
         if causes:
-            _line(console, 2, (f"{verdict}: {', '.join(causes)}", "dim"))
+            write_line(console, 2, (f"{verdict}: {', '.join(causes)}", "dim"))
     by_reason: dict[str, list[str]] = {}
     for one in verdicts:
         if one.verdict == NOT_OBSERVABLE:
             by_reason.setdefault(one.reason, []).append(one.cause)
     for reason, causes in by_reason.items():
-        _line(console, 2, (f"{NOT_OBSERVABLE}: {', '.join(causes)}: {reason}", "dim"))
+        write_line(console, 2, (f"{NOT_OBSERVABLE}: {', '.join(causes)}: {reason}", "dim"))
 
 
-def _line(console: Console, indent: int, *parts: tuple[str, str]) -> None:
+def write_line(console: Console, indent: int, *parts: tuple[str, str]) -> None:
     """Prints a paragraph, wrapped here so that no line ends in blanks."""
     text = Text.assemble(*parts)
     for line in text.wrap(console, max(console.width - indent, 20)):
@@ -154,5 +154,6 @@ def _verbatim(console: Console, indent: int, text: str) -> None:
         console.print(Text((" " * indent + line).rstrip()), soft_wrap=True)
 
 
-def _blank(console: Console) -> None:
+def write_blank(console: Console) -> None:
+    """Prints an empty line."""
     console.print(Text(""))

@@ -184,7 +184,7 @@ def _run(report: Report, run: Run, title: str) -> RunView:
         repeats=repeats,
         error=None if run.error is None else cells.clean(run.error).strip("\n"),
         table=epoch_table(epochs) if len(epochs) else None,
-        remarks=tuple(filter(None, (_expected(epochs), _changed(epochs), _shares(report.workers_of(run))))),
+        remarks=_remarks(report, run, epochs),
         findings=tuple(_finding(finding) for finding in run.findings),
         verdicts=tuple(_verdict(verdict) for verdict in run.verdicts),
     )
@@ -232,6 +232,11 @@ def _figures(epochs: pd.DataFrame) -> str:
     if any(map(cells.is_unknown, unique)):
         return f"{cells.span(delivered)} batches{each}, how many are different is not known"
     return f"{cells.span(unique)} of {cells.span(delivered)} batches are different{each}"
+
+
+def _remarks(report: Report, run: Run, epochs: pd.DataFrame) -> tuple[str, ...]:
+    said = (_expected(epochs), _lengths(run, epochs), _changed(epochs), _shares(report.workers_of(run)))
+    return tuple(filter(None, said))
 
 
 def _expected(epochs: pd.DataFrame) -> str:

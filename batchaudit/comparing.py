@@ -1,0 +1,264 @@
+"""Builds a comparison from the folders of two runs: log, analysis, what belongs together.
+
+Requires pandas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from batchaudit.analysis import compare as analysis
+from batchaudit.analysis.compare import Compared, Stream
+from batchaudit.analysis.sequences import Likeness
+from batchaudit.analysis.tables import CONSUMED, tables
+from batchaudit.errors import UsageError
+from batchaudit.journal import manifest as manifests
+from batchaudit.journal.manifest import BASELINE, BASELINE_AGAIN, BASELINE_RESEEDED
+from batchaudit.journal.reader import Health, Log, load
+from batchaudit.report.comparison import Alone, Comparison, Grain, Pair, Side
+
+_BASELINES = (BASELINE, BASELINE_AGAIN, BASELINE_RESEEDED)
+_Name = tuple[str, str]
+"""A source and its strategy."""
+
+
+def compare(
+    a: Path,
+    b: Path,
+    *,
+    sources: Iterable[str] = (),
+    strategies: Iterable[str] = (),
+    attempt_a: int | None = None,
+    attempt_b: int | None = None,
+) -> Comparison:
+    """Compares what two runs delivered.
+
+    Sources of equal names are compared under equal strategies; where each run has only one, whatever it is
+    called. The attempts of a run are one stream, one after the other.
+
+    Args:
+        a: the folder of the run that the other is measured against.
+        b: the folder of the other.
+        sources: which sources to compare; "X=Y" is X in A with Y in B. By default all.
+        strategies: the same for strategies.
+        attempt_a: which attempt of A; by default all.
+        attempt_b: which attempt of B; by default all.
+
+    Returns:
+        The comparison.
+
+    Raises:
+        UsageError: there is nothing to compare.
+        JournalError: a log cannot be read.
+    """
+    run_a, run_b = _Run.read(a, "A", attempt_a), _Run.read(b, "B", attempt_b)
+    names = _named(run_a, run_b, list(sources), list(strategies))
+    pairs: list[Pair] = []
+    alone: list[Alone] = []
+    for name_a, name_b in names:
+        ours, theirs = run_a.of(name_a), run_b.of(name_b)
+        for rank in sorted({*ours, *theirs}):
+            if name_a is not None and name_b is not None and rank in ours and rank in theirs:
+                pairs.append(_pair(name_a, name_b, rank, ours[rank], theirs[rank]))
+            elif rank in ours and name_a is not None:
+                alone.append(Alone("a", *name_a, rank, len(ours[rank].batches)))
+            elif name_b is not None:
+                alone.append(Alone("b", *name_b, rank, len(theirs[rank].batches)))
+    if not pairs:
+        raise UsageError(_nothing(run_a, run_b))
+    notes = (*run_a.notes(), *run_b.notes())
+    return Comparison(run_a.side, run_b.side, tuple(pairs), tuple(alone), notes)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run's log.
+
+    Attributes:
+        path: its folder.
+        letter: "A" or "B".
+        attempts: which of its attempts are looked at.
+        log: what it holds.
+        groups: the events of each source and strategy that delivered anything.
+    """
+
+    path: Path
+    letter: str
+    attempts: tuple[int, ...]
+    log: Log
+    groups: dict[_Name, pd.DataFrame]
+
+    @staticmethod
+    def read(path: Path, letter: str, attempt: int | None) -> _Run:
+        log = load(path)
+        asked = manifests.read(path)
+        known = sorted({*asked, *(int(number) for number in log.events["attempt"].unique())})
+        if attempt is not None and attempt not in known:
+            raise UsageError(
+                f"run {letter} ({path}) has no attempt {attempt}; it has {', '.join(map(str, known))}."
+            )
+        chosen = known if attempt is None else [attempt]
+        skipped = {
+            (manifest.source, entry.strategy)
+            for number in chosen
+            for manifest in (asked.get(number),)
+            if manifest is not None
+            for entry in manifest.strategies
+            if entry.skipped
+        }
+        events = log.events[log.events["attempt"].isin(chosen)]
+        groups = {
+            (str(source), str(strategy)): rows
+            for (source, strategy), rows in events.groupby(["source", "strategy"], observed=True, sort=False)
+            if strategy not in _BASELINES and (source, strategy) not in skipped
+        }
+        return _Run(path, letter, tuple(chosen), log, groups)
+
+    @property
+    def side(self) -> Side:
+        return Side(str(self.path), self.attempts, self.log.health.complete)
+
+    def of(self, name: _Name | None) -> dict[int, Stream]:
+        """The streams of one source under one strategy, by rank."""
+        if name is None:
+            return {}
+        samples = self.log.samples
+        parts = {}
+        for attempt, events in self.groups[name].groupby("attempt"):
+            parts[int(attempt)] = tables(events, samples[samples["event"].isin(events.index)])
+        return analysis.streams(parts)
+
+    def notes(self) -> list[str]:
+        """What to know of this log."""
+        notes = [f"the log of {self.letter} is not whole: {_lost(self.log.health)}."] * (
+            not self.side.complete
+        )
+        world = max((int(writer.get("world", 1)) for writer in self.log.writers), default=1)
+        missing = sorted(set(range(world)) - {int(rank) for rank in self.log.events["rank"].unique()})
+        if missing:
+            notes.append(f"{self.letter} lacks the log of rank {', '.join(map(str, missing))}.")
+        unseen = [source for (source, _), events in self.groups.items() if not _consumed(events)]
+        if unseen:
+            notes.append(
+                f"no consumer of {', '.join(unseen)} was watched in {self.letter}: what was produced stands "
+                "for what was delivered."
+            )
+        return notes
+
+
+def _consumed(events: pd.DataFrame) -> bool:
+    handed = (events["stage"].astype(str) == "delivered") | ((events["flags"] & CONSUMED) > 0)
+    return bool(handed.any()) or not (events["stage"].astype(str) == "produced").any()
+
+
+def _lost(health: Health) -> str:
+    lost = f"{health.bytes_dropped:,} bytes dropped, {health.gaps:,} events missing"
+    return "; ".join([lost, *health.failures, *(f"{name}: unreadable" for name in health.files_unreadable)])
+
+
+def _named(
+    a: _Run, b: _Run, sources: list[str], strategies: list[str]
+) -> list[tuple[_Name | None, _Name | None]]:
+    """Which source under which strategy of A belongs to which of B; None where there is no such."""
+    named: list[tuple[_Name | None, _Name | None]] = []
+    for ours, theirs in _paired(
+        a, b, _each(name[0] for name in a.groups), _each(name[0] for name in b.groups), sources, "source"
+    ):
+        under_a = [strategy for source, strategy in a.groups if source == ours]
+        under_b = [strategy for source, strategy in b.groups if source == theirs]
+        if ours is None or theirs is None:
+            named += [((ours, strategy), None) for strategy in under_a if ours is not None]
+            named += [(None, (theirs, strategy)) for strategy in under_b if theirs is not None]
+            continue
+        for left, right in _paired(a, b, under_a, under_b, strategies, "strategy"):
+            named.append((None if left is None else (ours, left), None if right is None else (theirs, right)))
+    return named
+
+
+def _each(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _paired(
+    a: _Run, b: _Run, ours: list[str], theirs: list[str], asked: list[str], what: str
+) -> list[tuple[str | None, str | None]]:
+    """Pairs names: as was asked; else one with one, whatever they are; else equal ones, the rest alone."""
+    if asked:
+        return [_asked(a, b, ours, theirs, text, what) for text in asked]
+    if len(ours) == len(theirs) == 1:
+        return [(ours[0], theirs[0])]
+    pairs: list[tuple[str | None, str | None]]
+    pairs = [(name, name if name in theirs else None) for name in ours]
+    return pairs + [(None, name) for name in theirs if name not in ours]
+
+
+def _asked(a: _Run, b: _Run, ours: list[str], theirs: list[str], text: str, what: str) -> tuple[str, str]:
+    """Reads "NAME" or "A=B"; a name may itself hold "="."""
+    if text in ours and text in theirs:
+        return text, text
+    cuts = [place for place, letter in enumerate(text) if letter == "="]
+    for place in cuts:
+        if text[:place] in ours and text[place + 1 :] in theirs:
+            return text[:place], text[place + 1 :]
+    raise UsageError(
+        f"--{what} {text}: A ({a.path}) has {_listed(ours)}, B ({b.path}) has {_listed(theirs)}; write "
+        "NAME for one that both have, A=B for two of different names."
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(repr, names)) or "none"
+
+
+def _nothing(a: _Run, b: _Run) -> str:
+    def has(run: _Run) -> str:
+        return ", ".join(f"{source!r} under {strategy}" for source, strategy in run.groups) or "no batch"
+
+    return (
+        f"there is nothing to compare: A ({a.path}) has {has(a)}, B ({b.path}) has {has(b)}; pair sources of "
+        "different names with --source A=B, and strategies with --strategy A=B."
+    )
+
+
+def _pair(name_a: _Name, name_b: _Name, rank: int, a: Stream, b: Stream) -> Pair:
+    found = analysis.compare(a, b)
+    first = found.first
+    return Pair(
+        source_a=name_a[0],
+        source_b=name_b[0],
+        strategy_a=name_a[1],
+        strategy_b=name_b[1],
+        rank=rank,
+        batches=_grain(found.batches),
+        samples=None if found.samples is None else _grain(found.samples),
+        ids=None if found.ids is None else _grain(found.ids),
+        sizes_alike=found.sizes_alike,
+        first=None if first is None else {**asdict(first), "what": analysis.KINDS[first.kind]},
+        notes=tuple(_pair_notes(found, a, b)),
+    )
+
+
+def _grain(likeness: Likeness) -> Grain:
+    return Grain(likeness.same, likeness.counts, likeness.epochs)
+
+
+def _pair_notes(found: Compared, a: Stream, b: Stream) -> list[str]:
+    notes = []
+    if not found.batches.cut_alike or (found.samples is not None and not found.samples.cut_alike):
+        ours, theirs = (_lengths(stream) for stream in (a, b))
+        notes.append(
+            f"the epochs are cut otherwise: batches an epoch are {ours} in A and {theirs} in B; the streams "
+            "are compared as one long epoch."
+        )
+    return notes
+
+
+def _lengths(stream: Stream) -> str:
+    sizes = [int(size) for size in stream.batches.groupby("epoch").size()]
+    if len(sizes) > 1 and len(set(sizes)) == 1:
+        return f"{sizes[0]:,} in each of {len(sizes)}"
+    return ", ".join(f"{size:,}" for size in sizes[:6]) + (", …" if len(sizes) > 6 else "")
