@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from batchaudit.errors import BatchauditError, UsageError, WorkerError
+from batchaudit.errors import BatchauditError, FindingError, UsageError, WorkerError
 
 if TYPE_CHECKING:
     from batchaudit.auditing import audit
@@ -36,6 +36,7 @@ __all__ = [
     "Audit",
     "BatchauditError",
     "Finding",
+    "FindingError",
     "Log",
     "Report",
     "Run",

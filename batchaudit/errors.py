@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from typing import Any
 
 
 class BatchauditError(Exception):
@@ -23,6 +24,22 @@ class JournalError(BatchauditError):
 
 class WorkerError(BatchauditError):
     """A worker raised or died; the message carries the worker's own traceback."""
+
+
+class FindingError(BatchauditError):
+    """A training was stopped because of what its batches are: `audit.callback(on_finding="raise")`.
+
+    Args:
+        message: what was found, with its numbers and its fix.
+        findings: the errors that were found, each with its "source", "cause", "severity" and "text".
+    """
+
+    def __init__(self, message: str, findings: tuple[dict[str, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.findings = findings
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.findings)
 
 
 def in_full(error: BaseException) -> str:
