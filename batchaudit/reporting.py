@@ -171,7 +171,7 @@ class _Attempt:
         figures = uniqueness.epochs(table, baseline)
         figures = figures.merge(seeds.divergence(table), on="epoch", how="left")
         figures = figures.merge(workers.counts(table), on="epoch", how="left")
-        figures["workers_configured"] = run.workers_configured or 1
+        figures["workers_configured"] = _configured(run, figures["workers"])
         asked, about = self._asked, self._about.get(run.source, {})
         return Evidence(
             run.source,
@@ -188,6 +188,12 @@ class _Attempt:
             run.error is not None,
             str(about.get("framework", "")),
         )
+
+
+def _configured(run: Run, seen: pd.Series) -> float:
+    """How many workers there were to be; NaN where only the framework's own call knew it, as in tf_keras."""
+    configured = run.workers_configured or 1
+    return float("nan") if run.strategy == LIVE and (seen > configured).any() else configured
 
 
 def _error(entry: Asked) -> str | None:

@@ -10,10 +10,9 @@ from types import FrameType
 from typing import Any
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_NOT_THEIRS = tuple(
-    os.path.join(path, "")
-    for path in {_PACKAGE, *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))}
-)
+_NOT_THEIRS = tuple(os.path.join(path, "") for path in {_PACKAGE, sysconfig.get_path("stdlib")})
+# Where libraries are installed, whichever of Python's and Debian's places that is.
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 _made: dict[int, tuple[weakref.ref[Any], str]] = {}
 
@@ -55,12 +54,21 @@ def of(made: Any) -> str:
     return known[1] if known is not None and known[0]() is made else ""
 
 
+def is_theirs(frame: FrameType) -> bool:
+    """Whether it is the user's own code that is being executed in a frame."""
+    return _is_theirs(frame.f_code.co_filename)
+
+
 def _is_theirs(file: str) -> bool:
-    return not file.startswith(("<frozen", *_NOT_THEIRS))
+    if file.startswith(("<frozen", *_NOT_THEIRS)):
+        return False
+    return not any(folder in file for folder in _INSTALLED)
 
 
 def _shown(file: str) -> str:
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     folder = os.path.dirname(os.path.abspath(script)) if script else os.getcwd()
     path = os.path.abspath(file)
-    return os.path.relpath(path, folder) if path.startswith(os.path.join(folder, "")) else os.path.basename(path)
+    return (
+        os.path.relpath(path, folder) if path.startswith(os.path.join(folder, "")) else os.path.basename(path)
+    )

@@ -9,6 +9,7 @@ from which the consumer takes one a batch. The framework's own code does everyth
 from __future__ import annotations
 
 import gc
+import itertools
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,12 @@ class Parcel(NamedTuple):
 
     ticket: int
     batch: Any
+
+
+class LiveParcel(Parcel):
+    """A parcel of a source that a program of the user's own drives."""
+
+    __slots__ = ()
 
 
 class Transit:
@@ -116,8 +123,10 @@ def parcel(source: Any, batch: Any) -> Parcel:
         record of its own first.
     """
     recorder = find_recorder(source)
-    if recorder is None:
-        return Parcel(0, batch)
+    return Parcel(0, batch) if recorder is None else _packed(recorder, batch)
+
+
+def _packed(recorder: Recorder, batch: Any) -> Parcel:
     ticket = recorder.take_ticket()
     if not ticket:
         recorder.replayed(batch)
@@ -126,31 +135,64 @@ def parcel(source: Any, batch: Any) -> Parcel:
 
 
 def find_recorder(source: Any) -> Recorder | None:
-    """The recorder of a watched source in this process; None where the source is not watched."""
+    """The recorder of a watched source, or of the audit that drives it; None where there is none."""
+    return recorder_behind(source) or _recorders.get("current")
+
+
+def recorder_behind(source: Any) -> Recorder | None:
+    """The recorder of a watched source, also of one that a framework has chained its peeks to; else None.
+
+    Args:
+        source: what a framework's worker takes batches from.
+    """
     known = recorder_of(source)
     if known is not None:
         return known
-    if "current" not in _recorders:  # a spawned worker: it has what it was sent, and nothing of the parent
-        held = _held_by(source)
-        if held is not None:
-            _recorders["current"] = held
-    return _recorders.get("current")
-
-
-# An iterator that a framework has chained cannot be asked for its recorder. Forked workers inherit this.
-_recorders: dict[str, Recorder] = {}
-
-
-def _held_by(iterator: Any) -> Recorder | None:
-    """The recorder of the watched source that a framework has put into an iterator of its own."""
-    found = [iterator]
-    for _ in range(3):  # a chain holds an iterator over the tuple that holds the source
-        found = [held for one in found for held in gc.get_referents(one)][:64]
+    # A chain holds an iterator over the tuple that holds the source. No other object is looked into: a source
+    # that merely uses a watched one yields batches of its own.
+    found = [source]
+    for _ in range(3):
+        found = [held for one in found if isinstance(one, _CHAINS) for held in gc.get_referents(one)]
         for held in found:
             known = recorder_of(held)
             if known is not None:
                 return known
     return None
+
+
+_CHAINS: tuple[type, ...] = (itertools.chain, tuple, list, type(iter(())), type(iter([])))
+
+# What drives sources without chaining them where they can be found. Forked workers inherit this.
+_recorders: dict[str, Recorder] = {}
+
+
+def live_parcel(recorder: Recorder | None, batch: Any) -> Any:
+    """What a worker sends in a program of the user's own.
+
+    Args:
+        recorder: of the source that gave the batch; None where nobody watches it.
+        batch: what it gave.
+
+    Returns:
+        A parcel; the batch itself where the source is not watched in a live audit.
+    """
+    if recorder is None or recorder.passes is None or recorder.closed():
+        return batch
+    return LiveParcel(*_packed(recorder, batch))
+
+
+def without_tickets(items: Iterable[Any]) -> Iterator[Any]:
+    """What comes out of a queue that somebody other than a followed consumer takes from.
+
+    Args:
+        items: batches, or live parcels.
+
+    Yields:
+        The batches.
+    """
+    for item in items:
+        yield item.batch if isinstance(item, LiveParcel) else item
+        del item
 
 
 @contextmanager

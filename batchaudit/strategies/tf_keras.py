@@ -17,13 +17,13 @@ from tf_keras.src.utils import data_utils
 from batchaudit.errors import UsageError, WorkerError
 from batchaudit.sources import kind_of
 from batchaudit.sources.kinds import Kind
-from batchaudit.strategies import transit as transits
+from batchaudit.consumers import transit as transits
 from batchaudit.strategies.job import Job, Skip
 from batchaudit.strategies.pool_guard import Guard, Pools, guarded
 from batchaudit.strategies.processes import check_pickles
 from batchaudit.strategies.spec import Strategy
 from batchaudit.strategies.start import start_method
-from batchaudit.strategies.transit import Parcel, Transit, parcel, replaced
+from batchaudit.consumers.transit import Parcel, Transit, parcel, replaced
 
 
 def drive(job: Job, strategy: Strategy) -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
 from batchaudit.journal.layout import Flag
 from batchaudit.sources import kind_of, watch
 from batchaudit.sources.kinds import Kind
+from batchaudit.sources.tf_data import noting
 from tests.loaders import content, numbers
 
 tf = pytest.importorskip("tensorflow")
@@ -127,3 +130,77 @@ def test_an_error_in_the_pipeline_stays_the_same_error(recorder):
         list(dataset)
     with pytest.raises(tf.errors.InvalidArgumentError):
         list(watched)
+
+
+# -- a stage that tells ---------------------------------------------------------------------------
+
+
+def with_optional():
+    return tf.data.Dataset.from_tensor_slices(ROWS).map(lambda x: (x, tf.experimental.Optional.from_value(x)))
+
+
+def windows():
+    return tf.data.Dataset.from_tensor_slices(ROWS).window(4)
+
+
+def by_value(element):
+    """What `content` makes of an element, without what has none: datasets and optionals."""
+    if isinstance(element, tuple):
+        return tuple(by_value(part) for part in element)
+    if isinstance(element, (tf.data.Dataset, tf.experimental.Optional)):
+        return None
+    return content(element)
+
+
+@pytest.mark.parametrize("make", [*DATASETS, with_optional, windows])
+def test_what_is_told_is_what_passes(make):
+    told = []
+    dataset = make()
+    staged = noting(dataset, lambda element, waited_ns: told.append((by_value(element), waited_ns)))
+    assert staged.element_spec == dataset.element_spec
+    assert int(staged.cardinality()) == int(dataset.cardinality())
+    passed = [by_value(element) for element in staged]
+    assert [element for element, _ in told] == passed
+    assert len(passed) > 0
+    assert all(waited >= 0 for _, waited in told)
+
+
+@pytest.mark.parametrize("make", [*DATASETS, windows])
+def test_no_more_is_told_than_was_taken(make):
+    told = []
+    iterator = iter(noting(make(), lambda element, waited_ns: told.append(element)))
+    next(iterator), next(iterator)
+    assert len(told) == 2
+
+
+def test_what_the_told_one_raises_is_nobodys():
+    def note(element, waited_ns):
+        raise ValueError("not the user's")
+
+    assert [row.numpy() for row in noting(tf.data.Dataset.range(3), note)] == [0, 1, 2]
+
+
+def test_the_pipelines_own_prefetch_stays_where_it_was():
+    def made_ahead(wrap):
+        made = []
+
+        def rows():
+            for row in range(100):
+                made.append(row)
+                yield row
+
+        ended = tf.data.Dataset.from_generator(rows, output_signature=tf.TensorSpec([], tf.int64))
+        iterator = iter(wrap(ended))
+        taken = [int(next(iterator)) for _ in range(3)]
+        deadline = time.monotonic() + 20
+        while len(made) < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return taken, len(made) >= 4
+
+    assert made_ahead(lambda dataset: dataset) == made_ahead(lambda dataset: noting(dataset, lambda *_: None))
+
+
+def test_a_distributed_dataset_is_left_alone():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    distributed = strategy.experimental_distribute_dataset(tf.data.Dataset.range(4).batch(2))
+    assert noting(distributed, lambda *_: None) is distributed
