@@ -40,8 +40,10 @@ def note(made: Any) -> None:
     Args:
         made: an object that is being made; one that takes no weak reference is not remembered.
     """
-    place = caller(sys._getframe(1))
-    number = id(made)
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and _makes(frame, made):  # subclasses of the user's own begin in their __init__
+        frame = frame.f_back
+    place, number = caller(frame), id(made)
     try:
         _made[number] = (weakref.ref(made, lambda _: _made.pop(number, None)), place)
     except TypeError:
@@ -57,6 +59,12 @@ def of(made: Any) -> str:
 def is_theirs(frame: FrameType) -> bool:
     """Whether it is the user's own code that is being executed in a frame."""
     return _is_theirs(frame.f_code.co_filename)
+
+
+def _makes(frame: FrameType, made: Any) -> bool:
+    """Whether a frame is that of an `__init__` of the object that is being made."""
+    code = frame.f_code
+    return code.co_name == "__init__" and frame.f_locals.get(next(iter(code.co_varnames), "")) is made
 
 
 def _is_theirs(file: str) -> bool:

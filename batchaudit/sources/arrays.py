@@ -1,7 +1,8 @@
 """Arrays that are given whole to a framework's `fit`, which cuts the batches out of them itself.
 
 Nothing is seen where the array is: only the framework's own iteration shows the batches. A watched array is
-a view of the user's that says whose it is; the hooks in `consumers` give the framework the user's own.
+a view of the user's that says whose it is; the hooks in `consumers` give the framework the user's own. A part
+of it, such as `fit(validation_split=...)` takes, is not watched: the two parts are sources of their own.
 """
 
 from __future__ import annotations
@@ -46,24 +47,25 @@ def watch(source: Any, recorder: Recorder) -> Any:
 
 def unwatched(tree: Any) -> Any:
     """The user's own array of a watched one; anything else as it is."""
-    return tree._batchaudit_source if isinstance(tree, WatchedArray) and tree.is_whole else tree
+    return tree._its_source if isinstance(tree, WatchedArray) and tree.is_whole else tree
 
 
 def recorder_of(source: object) -> Recorder | None:
     """The recorder of a watched array; None for anything else, and for a part of one."""
-    return source._batchaudit_recorder if isinstance(source, WatchedArray) else None
+    return source._its_recorder if isinstance(source, WatchedArray) else None
 
 
 class WatchedArray(np.ndarray[Any, Any]):
     """An array that is watched. What is cut out of it, or computed from it, is not."""
 
-    _batchaudit_recorder: Recorder | None = None
-    _batchaudit_source: Any = None
+    # Not the names of a twin: an array is none.
+    _its_recorder: Recorder | None = None
+    _its_source: Any = None
 
     @property
     def is_whole(self) -> bool:
         """Whether it is the array that was watched, and not a part of it."""
-        return self._batchaudit_recorder is not None
+        return self._its_recorder is not None
 
     def __reduce__(self) -> Any:
         return np.asarray(self).__reduce__()
@@ -71,5 +73,5 @@ class WatchedArray(np.ndarray[Any, Any]):
 
 def _view(array: np.ndarray[Any, Any], recorder: Recorder) -> WatchedArray:
     watched = array.view(WatchedArray)
-    watched._batchaudit_recorder, watched._batchaudit_source = recorder, array
+    watched._its_recorder, watched._its_source = recorder, array
     return watched
