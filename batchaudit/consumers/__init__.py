@@ -18,7 +18,7 @@ import wrapt
 _HOOKS = {
     "keras.src.trainers.epoch_iterator": "keras",
     "tf_keras.src.engine.data_adapter": "tf_keras",
-    "torch.utils.data.dataloader": "torch",
+    "torch.utils.data": "torch",
     "tensorflow.python.data.ops.dataset_ops": "tf_data",
 }
 

@@ -62,9 +62,8 @@ def is_theirs(frame: FrameType) -> bool:
 
 
 def _makes(frame: FrameType, made: Any) -> bool:
-    """Whether a frame is that of an `__init__` of the object that is being made."""
-    code = frame.f_code
-    return code.co_name == "__init__" and frame.f_locals.get(next(iter(code.co_varnames), "")) is made
+    """Whether a frame is that of a method of the object that is being made: its `__init__`, or our own."""
+    return frame.f_locals.get(next(iter(frame.f_code.co_varnames), "")) is made
 
 
 def _is_theirs(file: str) -> bool:

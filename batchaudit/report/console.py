@@ -129,7 +129,7 @@ def _finding(console: Console, finding: FindingView) -> None:
 
 def _verdicts(console: Console, verdicts: tuple[Verdict, ...]) -> None:
     for verdict in (FOUND, RULED_OUT):
-        causes = [one.cause for one in verdicts if one.verdict == verdict]
+        causes = dict.fromkeys(one.cause for one in verdicts if one.verdict == verdict)
         if causes:
             write_line(console, 2, (f"{verdict}: {', '.join(causes)}", "dim"))
     by_reason: dict[str, list[str]] = {}
