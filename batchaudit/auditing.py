@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchaudit import sources, strategies
-from batchaudit.auditor import Auditor, Progress, Target, own_workers
+from batchaudit.auditor import Auditor, Progress, Target
 from batchaudit.capture.recorder import Key
 from batchaudit.capture.restore import preserved_streams
 from batchaudit.errors import UsageError
@@ -70,7 +70,7 @@ def audit(
         if kind is sources.Kind.ITERATOR:
             target.check_renewable()
         asked = asked or _defaults(target.last)
-        workers = own_workers(target.last)
+        workers = sources.workers_of(target.last)
         manifest = Manifest(
             next_attempt(folder),
             target.name,

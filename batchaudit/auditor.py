@@ -22,7 +22,11 @@ from batchaudit.capture.rng import StreamReader
 from batchaudit.errors import BatchauditError, UsageError, WorkerError, in_full
 from batchaudit.journal.manifest import BASELINE, BASELINE_AGAIN, BASELINE_RESEEDED, Asked, Manifest
 from batchaudit.journal.writer import JournalWriter
+from batchaudit.sources import torch_loader
 from batchaudit.strategies import Job, Skip, Strategy
+
+# What drives a loader that has workers of its own; everything else would put workers around workers.
+_OF_LOADERS = ("as-is", "serial", "torch")
 
 Progress = Callable[[str, int, int], None]
 """Told (strategy, epoch, step) of every delivered batch."""
@@ -109,7 +113,7 @@ class Auditor:
 
         Where `serial` is also asked for, the first of them is that run.
         """
-        if self._one_pass or _loader_workers(self._target.last):
+        if self._one_pass:
             return
         serial = self._asked("serial")
         self._serially(BASELINE if serial is None else "serial", epochs=self.manifest.epochs)
@@ -153,9 +157,9 @@ class Auditor:
         self._note(replace(asked, finished=True))
 
     def _check_can_run(self, strategy: Strategy) -> None:
-        own = _loader_workers(self._target.last)
-        if own and strategy.family != "as-is":
-            raise Skip(f"the source runs {own} workers of its own: audit it as-is, or with num_workers=0")
+        own = sources.workers_of(self._target.last) if torch_loader.is_loader(self._target.last) else 0
+        if own and strategy.family not in _OF_LOADERS:
+            raise Skip(f"the source runs {own} workers of its own: audit it as-is, or with torch:{own}")
         if self._one_pass and any(asked.finished and not asked.skipped for asked in self.manifest.strategies):
             raise Skip(
                 "the iterator was used up by the strategy before: give a callable that makes a new one"
@@ -230,6 +234,8 @@ def _name_of(source: Any) -> str:
 
 def _is_sized(source: Any) -> bool:
     """Whether a source has a length; an endless `PyDataset` has none."""
+    if torch_loader.is_loader(source):
+        return torch_loader.is_sized(source)
     try:
         return sources.length_of(source) is not None
     except Exception:
@@ -239,22 +245,6 @@ def _is_sized(source: Any) -> bool:
 def _other_seed() -> int:
     """A seed that the program is not using: a fixed one might be the user's own."""
     return xxhash.xxh3_64_intdigest(repr(StreamReader().read()).encode()) % 2**32
-
-
-def own_workers(source: Any) -> int:
-    """How many workers a source's own settings ask for; 0 for none.
-
-    Args:
-        source: a source.
-    """
-    workers = getattr(source, "workers", None)
-    return workers if isinstance(workers, int) else _loader_workers(source)
-
-
-def _loader_workers(source: Any) -> int:
-    """How many worker processes a torch DataLoader starts itself; they are not watched yet."""
-    workers = getattr(source, "num_workers", 0)
-    return workers if isinstance(workers, int) else 0
 
 
 def _in_words(error: BaseException) -> str:

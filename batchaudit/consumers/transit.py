@@ -14,18 +14,12 @@ import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from batchaudit.capture.recorder import Recorder
 from batchaudit.errors import in_full
 from batchaudit.sources import recorder_of
-
-
-class Parcel(NamedTuple):
-    """A batch on its way from a worker, with the ticket of its record."""
-
-    ticket: int
-    batch: Any
+from batchaudit.sources.parcel import Parcel as Parcel
 
 
 class LiveParcel(Parcel):

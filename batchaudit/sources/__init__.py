@@ -11,10 +11,26 @@ from typing import Any
 
 from batchaudit.capture.recorder import Recorder
 from batchaudit.errors import UsageError
-from batchaudit.sources import generator, indexed, iterator, tf_data
+from batchaudit.sources import (
+    arrays,
+    generator,
+    grain,
+    hugging_face,
+    indexed,
+    iterator,
+    lightning,
+    subclass,
+    tf_data,
+    torch_loader,
+    webdataset,
+)
 from batchaudit.sources.kinds import Kind as Kind
+from batchaudit.sources.proxy import Proxy
+from batchaudit.sources.subclass import is_twin
 
-_FAMILIES = (generator, tf_data, indexed, iterator)
+_FAMILIES = (generator, tf_data, torch_loader, hugging_face, webdataset, grain, indexed, iterator)
+_FRAMEWORKS = ("torch", "keras", "tf_keras", "tensorflow", "grain", "webdataset", "datasets")
+_OF_PARTS: tuple[Any, ...] = (lightning,)
 
 
 def kind_of(source: object) -> Kind:
@@ -59,6 +75,70 @@ def watch(source: Any, recorder: Recorder) -> Any:
     return _family(source)[0].watch(source, recorder)
 
 
+def recorder_of(source: object) -> Recorder | None:
+    """The recorder of a watched source.
+
+    Args:
+        source: any object.
+
+    Returns:
+        Its recorder; None for what is not watched.
+    """
+    if is_twin(source):
+        return subclass.recorder_of(source)
+    if isinstance(source, Proxy):
+        recorder: Recorder = source._batchaudit_recorder
+        return recorder
+    return generator.recorder_of(source) or arrays.recorder_of(source)
+
+
+def family_of_parts(source: object) -> Any:
+    """The family of a source that only gives sources: a `LightningDataModule`; None for any other object."""
+    return next((family for family in _OF_PARTS if family.is_one(source)), None)
+
+
+def workers_of(source: Any) -> int:
+    """How many workers a source's own settings ask for; 0 for none.
+
+    Args:
+        source: the user's object.
+    """
+    for name in ("workers", "num_workers"):
+        workers = getattr(source, name, None)
+        if isinstance(workers, int):
+            return workers
+    return 0
+
+
+def framework_of(source: object) -> str:
+    """The framework that a source's class comes from: "torch", "keras", "tf_keras", ...; "" for none.
+
+    Args:
+        source: the user's object.
+    """
+    packages = [cls.__module__.partition(".")[0] for cls in type(source).__mro__]
+    return next((name for name in packages if name in _FRAMEWORKS), "")
+
+
+def id_space(source: Any) -> str:
+    """Which stored items the ids of a source's samples name; "" where only its own.
+
+    Args:
+        source: the user's object. Two sources of which this is the same have the same ids for the same items.
+    """
+    space = getattr(_family(source)[0], "id_space", None)
+    return str(space(source)) if space is not None else ""
+
+
+def endless_length(source: Any) -> int | None:
+    """How many batches an epoch of a source has that says so and yet goes on for ever; None for any other.
+
+    Args:
+        source: the user's object; Keras' image iterators are such.
+    """
+    return length_of(source) if hasattr(source, "__next__") and hasattr(type(source), "__len__") else None
+
+
 def _family(source: object) -> tuple[Any, Kind]:
     for family in _FAMILIES:
         kind = family.kind(source)
@@ -66,5 +146,6 @@ def _family(source: object) -> tuple[Any, Kind]:
             return family, kind
     raise UsageError(
         f"{type(source).__name__} is not a source of batches: expected a generator, an iterator, an "
-        "iterable, a Keras PyDataset or Sequence, or a tf.data.Dataset."
+        "iterable, a Keras PyDataset or Sequence, a tf.data.Dataset, a torch DataLoader, a Hugging Face, "
+        "webdataset or grain dataset, or a LightningDataModule."
     )

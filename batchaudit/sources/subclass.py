@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import MemberDescriptorType
 from typing import Any
 
@@ -21,13 +22,21 @@ Override = Callable[..., Any]
 Watch = Callable[[Any, Recorder], Any]
 """Makes a watched source of a source."""
 
-# Looked up on the class, never on the instance: the instance's `__dict__` belongs to the user.
+# Looked up on the class, never in the instance's `__dict__`, which belongs to the user.
 _RECORDER = "_batchaudit_recorder"
 _SOURCE = "_batchaudit_source"
+_BASE = "_batchaudit_base"
 _WATCH = "_batchaudit_watch"
 
 
-def twin(source: Any, recorder: Recorder, overrides: Mapping[str, Override], watch: Watch) -> Any:
+def twin(
+    source: Any,
+    recorder: Recorder,
+    overrides: Mapping[str, Override],
+    watch: Watch,
+    *,
+    looks_inside: bool = True,
+) -> Any:
     """Makes a watched twin of an object.
 
     Args:
@@ -35,6 +44,9 @@ def twin(source: Any, recorder: Recorder, overrides: Mapping[str, Override], wat
         recorder: notes what the twin's methods do.
         overrides: what to do around which method. A name that the object's class does not have is left out.
         watch: the module-level function that makes such a twin again in the process that unpickles it.
+        looks_inside: whether the recorder looks for private random streams in the source as a whole. It then
+            keeps the source until the collector comes for the twin's class: False for a source whose end must
+            not wait for that.
 
     Returns:
         An instance of a subclass of the source's class, sharing its state.
@@ -48,11 +60,9 @@ def twin(source: Any, recorder: Recorder, overrides: Mapping[str, Override], wat
         for name, override in overrides.items()
         if hasattr(base, name)
     }
-    body.update(_shared_slots(source))
-    if not hasattr(source, "__dict__"):
-        body["__slots__"] = ()
+    body.update(_shared_slots(base))
     if hasattr(base, "__del__"):
-        body["__del__"] = _leave_to_the_source
+        body["__del__"] = _leave_to_the_source(base)
     if not hasattr(base, "__copy__"):
         body["__copy__"] = _copied
     if not hasattr(base, "__deepcopy__"):
@@ -63,17 +73,22 @@ def twin(source: Any, recorder: Recorder, overrides: Mapping[str, Override], wat
             "__qualname__": base.__qualname__,
             "__doc__": base.__doc__,
             "__reduce_ex__": _reduce,
-            _RECORDER: recorder.bind(source),
-            _SOURCE: source,
+            _RECORDER: recorder.bind(source) if looks_inside else recorder,
+            _BASE: base,
             _WATCH: staticmethod(watch),
         }
     )
-    return _share(source, _subclass(base, body))
+    return _share(source, _subclass(source, body))
 
 
 def untwin(watched: Any) -> Any:
-    """The user's own object, whose state a twin shares."""
-    return getattr(type(watched), _SOURCE)
+    """The user's own object, whose state a twin shares.
+
+    Frameworks also build loaders anew, as `type(loader)(...)`. Such an object has a state of its own and no
+    source: an instance of the user's class is made for that state.
+    """
+    source = _source_of(watched)
+    return _as_the_users(watched) if source is None else source
 
 
 def is_twin(source: object) -> bool:
@@ -96,39 +111,91 @@ class _Quiet:
         pass
 
 
-def _subclass(base: type, body: dict[str, Any]) -> type:
+def _subclass(source: Any, body: dict[str, Any]) -> Any:
+    base = type(source)
+    make: Any = type(base)
     try:
-        return type(base)(base.__name__, (_Quiet, base), body)
+        try:
+            return make(base.__name__, (_Quiet, base), {**body, "__slots__": _new_slots(source)})
+        except Exception:  # an object of variable size, a tuple for one, has no room for a slot
+            slots: dict[str, Any] = {} if hasattr(source, "__dict__") else {"__slots__": ()}
+            return make(base.__name__, (_Quiet, base), {**body, **slots, _SOURCE: source})
     except Exception as error:  # a metaclass of the user's may raise anything
         raise TypeError(f"{base.__name__} takes no subclass: {error}") from error
+
+
+def _new_slots(source: Any) -> tuple[str, ...]:
+    # The twin, not its class, keeps the source, so that both are gone with the last reference to the twin.
+    takes_references = type(source).__weakrefoffset__ or not hasattr(source, "__dict__")
+    return (_SOURCE,) if takes_references else (_SOURCE, "__weakref__")
 
 
 def _share(source: Any, cls: type) -> Any:
     made: Any = object.__new__(cls)
     if hasattr(source, "__dict__"):
         object.__setattr__(made, "__dict__", object.__getattribute__(source, "__dict__"))
+    held = getattr(cls, _SOURCE)
+    if isinstance(held, MemberDescriptorType):
+        held.__set__(made, source)
     return made
 
 
-def _shared_slots(source: Any) -> dict[str, property]:
-    """What a class keeps in slots stays in the source's: the twin has a way there in place of each."""
+def _source_of(watched: Any) -> Any:
+    """The object whose state a twin shares; None for one that was built anew and has its own."""
+    held = getattr(type(watched), _SOURCE)
+    if not isinstance(held, MemberDescriptorType):
+        return held
+    try:
+        return held.__get__(watched)
+    except AttributeError:
+        return None
+
+
+def _as_the_users(rebuilt: Any) -> Any:
+    base = getattr(type(rebuilt), _BASE)
+    made: Any = object.__new__(base)
+    if hasattr(rebuilt, "__dict__"):
+        object.__setattr__(made, "__dict__", object.__getattribute__(rebuilt, "__dict__"))
+    for slot in _slots(base).values():
+        with suppress(AttributeError):  # one that is not set
+            slot.__set__(made, slot.__get__(rebuilt))
+    return made
+
+
+def _slots(base: type) -> dict[str, MemberDescriptorType]:
     found: dict[str, Any] = {}
-    for cls in reversed(type(source).__mro__):
+    for cls in reversed(base.__mro__):
         found.update(vars(cls))
-    slots = {name: value for name, value in found.items() if isinstance(value, MemberDescriptorType)}
-    return {name: _way_to(source, slot) for name, slot in slots.items()}
+    return {name: value for name, value in found.items() if isinstance(value, MemberDescriptorType)}
 
 
-def _way_to(source: Any, slot: MemberDescriptorType) -> property:
+def _shared_slots(base: type) -> dict[str, property]:
+    """What a class keeps in slots stays in the source's: the twin has a way there in place of each."""
+    return {name: _way_through(slot) for name, slot in _slots(base).items()}
+
+
+def _way_through(slot: MemberDescriptorType) -> property:
     return property(
-        lambda self: slot.__get__(source),
-        lambda self, value: slot.__set__(source, value),
-        lambda self: slot.__delete__(source),
+        lambda self: slot.__get__(_holder(self)),
+        lambda self, value: slot.__set__(_holder(self), value),
+        lambda self: slot.__delete__(_holder(self)),
     )
 
 
-def _leave_to_the_source(self: Any) -> None:
+def _holder(watched: Any) -> Any:
+    """The object that keeps a twin's slots."""
+    source = _source_of(watched)
+    return watched if source is None else source
+
+
+def _leave_to_the_source(base: Any) -> Callable[[Any], None]:
     """`__del__` of a twin: the source lives as long as its twin, and ends once."""
+
+    def __del__(self: Any) -> None:  # noqa: N807 - it is one
+        if _source_of(self) is None:
+            base.__del__(self)
+
+    return __del__
 
 
 def _copied(self: Any) -> Any:

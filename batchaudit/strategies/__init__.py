@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from batchaudit.errors import UsageError
 from batchaudit.sources import kind_of
+from batchaudit.sources.torch_loader import is_loader
 from batchaudit.strategies.job import Job, Skip
 from batchaudit.strategies.spec import Strategy, parse
 
@@ -28,6 +32,7 @@ _DRIVERS = {
     "keras-threads": ("keras", "tensorflow"),
     "keras-processes": ("keras", "tensorflow"),
     "tf.data": ("tf_data", "tensorflow"),
+    "torch": ("torch", "torch"),
 }
 
 
@@ -58,9 +63,27 @@ def drive(job: Job, strategy: Strategy) -> None:
     """
     family = strategy.family
     if family == "as-is":
-        # Only a Keras 3 PyDataset carries worker settings of its own; what else there is runs as it is.
-        family = "keras-threads" if _is_py_dataset(job.make()) else "serial"
+        source = job.make()
+        job = replace(job, make=_beginning_with(source, job.make))
+        family = _own_machinery(source)
+    elif family == "serial":
+        source = job.make()
+        job = replace(job, make=_beginning_with(source, job.make))
+        family = "torch" if is_loader(source) else family
     _driver(family).drive(job, strategy)
+
+
+def _own_machinery(source: object) -> str:
+    """What drives a source by its own settings: a `DataLoader` and a Keras 3 `PyDataset` carry some."""
+    if is_loader(source):
+        return "torch"
+    return "keras-threads" if _is_py_dataset(source) else "serial"
+
+
+def _beginning_with(source: Any, make: Callable[[], Any]) -> Callable[[], Any]:
+    """Gives a source that has been made already, then what `make` gives."""
+    made = [source]
+    return lambda: made.pop() if made else make()
 
 
 def _is_py_dataset(source: object) -> bool:

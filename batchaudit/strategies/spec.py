@@ -22,9 +22,11 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "keras-threads": _ENQUEUER_OPTIONS,
     "keras-processes": ("start", *_ENQUEUER_OPTIONS),
     "tf.data": (),
+    "torch": ("persistent", "start", "prefetch"),
 }
 FAMILIES = tuple(_OPTIONS)
 _WITHOUT_WORKERS = ("as-is", "serial")
+_WITHOUT_VALUE = ("shuffle", "persistent")
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,16 @@ class Strategy:
     def shuffle(self) -> bool:
         """Whether the framework is asked to shuffle the order of the batches."""
         return "shuffle" in self.options
+
+    @property
+    def persistent(self) -> bool:
+        """Whether the workers outlive a pass."""
+        return "persistent" in self.options
+
+    @property
+    def prefetch(self) -> int | None:
+        """How many batches each worker may make ahead; None for the loader's own number."""
+        return int(self.options["prefetch"]) if "prefetch" in self.options else None
 
 
 def parse(text: str) -> Strategy:
@@ -120,14 +132,14 @@ def _options(text: str, family: str, parts: list[str]) -> dict[str, str]:
 
 def _problem(name: str, value: str | None) -> str | None:
     """What is wrong with an option's value, in words; None where nothing is."""
-    if name == "shuffle":
-        return None if value is None else "shuffle takes no value"
+    if name in _WITHOUT_VALUE:
+        return None if value is None else f"{name} takes no value"
     if value is None:
         return f"option {name!r} needs a value, as in '{name}=...'"
     if name == "seed" and value not in ("inherit", "fresh") and not re.fullmatch(r"[0-9]{1,9}", value):
         return f"seed={value} is neither inherit, fresh nor a whole number below 10^9"
     if name == "start" and value not in START_METHODS:
         return f"start={value} is not one of {', '.join(START_METHODS)}"
-    if name == "queue" and not re.fullmatch(r"[1-9][0-9]{0,5}", value):
-        return f"queue={value} is not a whole number of 1 or more"
+    if name in ("queue", "prefetch") and not re.fullmatch(r"[1-9][0-9]{0,5}", value):
+        return f"{name}={value} is not a whole number of 1 or more"
     return None

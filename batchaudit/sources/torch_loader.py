@@ -1,0 +1,97 @@
+"""PyTorch's `DataLoader`. Requires torch, which the user's program has loaded by then.
+
+Everything is watched where torch itself makes an iterator (`_get_iterator`), so a loader that is built anew
+of the same class (as Lightning does) or whose class has an `__iter__` of the user's is watched as well. What
+runs in the iterators and the workers is in `torch_iterators` and `torch_workers`, which import torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from batchaudit.capture.recorder import Recorder
+from batchaudit.sources.kinds import Kind
+from batchaudit.sources.subclass import Override, twin
+
+
+def kind(source: object) -> Kind | None:
+    """ITERABLE for a `DataLoader`, where torch is loaded; None otherwise."""
+    return Kind.ITERABLE if is_loader(source) else None
+
+
+def is_loader(source: object) -> bool:
+    """Whether a source is a torch `DataLoader`, without loading torch to find out."""
+    data = sys.modules.get("torch.utils.data")
+    loader = getattr(data, "DataLoader", None)
+    return loader is not None and isinstance(source, loader)
+
+
+def watch(source: Any, recorder: Recorder) -> Any:
+    """A watched twin of a loader.
+
+    Args:
+        source: the loader.
+        recorder: notes what its workers produce, and what is taken from its iterators.
+
+    Returns:
+        The twin.
+    """
+    from batchaudit.sources import torch_kin
+
+    torch_kin.remember(source, recorder)
+    # The streams are looked for in the dataset, where it is used. With persistent workers a loader's end is
+    # theirs, and must not wait for the collector.
+    return twin(source, recorder, _OVERRIDES, watch, looks_inside=False)
+
+
+def id_space(source: Any) -> str:
+    """Which dataset the ids of a loader's samples are indices of; "" where there are no indices.
+
+    Args:
+        source: the loader.
+    """
+    from batchaudit.sources import torch_ids
+
+    stored = torch_ids.stored_items(source.dataset) if _has_indices(source) else None
+    return "" if stored is None else f"dataset-{id(stored)}"
+
+
+def is_sized(source: Any) -> bool:
+    """Whether a loader says how long it is.
+
+    Args:
+        source: the loader. To ask it makes it remember that it was asked, and warn of a wrong answer later.
+    """
+    held = vars(source)
+    asked = "_IterableDataset_len_called"
+    before = held.get(asked)
+    try:
+        len(source)
+    except Exception:
+        return False
+    finally:
+        if asked in held:
+            held[asked] = before
+    return True
+
+
+def _has_indices(loader: Any) -> bool:
+    from torch.utils.data import IterableDataset
+
+    return not isinstance(loader.dataset, IterableDataset)
+
+
+def _iter(recorder: Recorder, original: Any) -> Any:
+    from batchaudit.sources import torch_iterators
+
+    return torch_iterators.iterate(recorder, original.args[0], original)
+
+
+def _get_iterator(recorder: Recorder, original: Any) -> Any:
+    from batchaudit.sources import torch_iterators
+
+    return torch_iterators.make_iterator(recorder, original.args[0], original)
+
+
+_OVERRIDES: dict[str, Override] = {"__iter__": _iter, "_get_iterator": _get_iterator}
