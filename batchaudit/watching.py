@@ -118,7 +118,7 @@ class Watched:
             name: what the user calls the source of sources.
             its: what the part is called there.
             key: see `wrap`.
-            begun: the recorders of the parts so far, by that name: the next of a name goes on as the last one.
+            begun: the recorders of the parts so far, by that name; the next of a name goes on with its last.
         """
         if self._closed or sources.recorder_of(part) is not None:
             return part

@@ -30,6 +30,11 @@ def given(*passes: Iterable[Any]) -> list[list[Digest]]:
     return [[_digest(batch) for batch in batches] for batches in passes]
 
 
+def flat(passes: Iterable[Iterable[Any]]) -> list[Any]:
+    """What is in several passes, or in several batches, in one list."""
+    return [each for one in passes for each in one]
+
+
 def ids(found: Tables) -> list[list[int]]:
     """The samples' ids of the delivered batches, in order, epoch by epoch."""
     by_event = found.samples.sort_values("position").groupby("event")["id"]
