@@ -147,10 +147,17 @@ class _Attempt:
         """What is wrong between the sources of a live training, once `run` has been called for each."""
         parts = []
         for name, table in self._live.items():
-            about = self._about.get(name, {})
-            said = (str(about.get(key, "")) for key in ("split", "ids"))
-            made = (str(about.get(key, "")) for key in ("kind", "framework"))
-            parts.append(Part(name, *said, table, *made))
+            about = {key: str(value) for key, value in self._about.get(name, {}).items()}
+            parts.append(
+                Part(
+                    name,
+                    about.get("split", ""),
+                    about.get("ids", ""),
+                    table,
+                    about.get("kind", ""),
+                    about.get("framework", ""),
+                )
+            )
         return split_leak.between(parts)
 
     def _tables(self, events: pd.DataFrame) -> Tables:

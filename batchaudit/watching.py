@@ -57,8 +57,12 @@ class Watched:
     ) -> Any:
         """See `Audit.wrap`."""
         self._check(source, split, steps_per_epoch)
-        if sources.recorder_of(source) is not None:
+        recorder = sources.recorder_of(source)
+        if recorder is not None and not recorder.is_over:
             return source
+        if recorder is not None:  # it was watched by an audit that has been closed
+            recorder.leave()
+            source = sources.unwatched(source)
         known = self._again(source)
         if known is not None:
             return known

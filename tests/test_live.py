@@ -299,3 +299,14 @@ def test_splits_apart_are_clean(audit):
     report = audit.report()
     assert report.findings == ()
     assert [one.verdict for one in report.across_verdicts] == ["ruled out"]
+
+
+@pytest.mark.parametrize("make", [numbers, Shuffled, Rows, lambda: [np.full((4, 2), i) for i in range(N)]])
+def test_what_a_closed_audit_watched_is_watched_by_the_next(tmp_path, make):
+    with ba.Audit(tmp_path / "first") as audit:
+        train = audit.wrap(make(), name="train")
+    with ba.Audit(tmp_path / "second") as audit, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = audit.wrap(train, name="train")
+        assert len([batch for batch, _ in zip(again, range(N), strict=False)]) == N
+    assert delivered(audit.report()) == [N]

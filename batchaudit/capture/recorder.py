@@ -226,6 +226,15 @@ class Recorder:
         if self._shared.passes is not None:
             self._shared.passes.owners -= 1
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the audit has been closed."""
+        return self._shared.journal.closed
+
+    def leave(self) -> None:
+        """The source is watched by another audit from now on: that this one is over is no news."""
+        self._shared.warned = True
+
     def closed(self) -> bool:
         """Whether the audit has been closed while its source goes on; warns the first time it is asked."""
         if not self._shared.journal.closed:

@@ -136,8 +136,8 @@ def _verdicts(console: Console, verdicts: tuple[Verdict, ...]) -> None:
     for one in verdicts:
         if one.verdict == NOT_OBSERVABLE:
             by_reason.setdefault(one.reason, []).append(one.cause)
-    for reason, causes in by_reason.items():
-        write_line(console, 2, (f"{NOT_OBSERVABLE}: {', '.join(causes)}: {reason}", "dim"))
+    for reason, unseen in by_reason.items():
+        write_line(console, 2, (f"{NOT_OBSERVABLE}: {', '.join(unseen)}: {reason}", "dim"))
 
 
 def write_line(console: Console, indent: int, *parts: tuple[str, str]) -> None:

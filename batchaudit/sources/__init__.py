@@ -92,6 +92,19 @@ def recorder_of(source: object) -> Recorder | None:
     return generator.recorder_of(source) or arrays.recorder_of(source)
 
 
+def unwatched(source: Any) -> Any:
+    """The user's own object of a watched one.
+
+    Args:
+        source: a watched source. A generator is returned as it is: it cannot be parted from the user's.
+    """
+    if is_twin(source):
+        return subclass.untwin(source)
+    if isinstance(source, Proxy):
+        return source._batchaudit_source
+    return arrays.unwatched(source)
+
+
 def family_of_parts(source: object) -> Any:
     """The family of a source that only gives sources: a `LightningDataModule`; None for any other object."""
     return next((family for family in _OF_PARTS if family.is_one(source)), None)

@@ -17,8 +17,8 @@ from typing import Any
 from batchaudit.capture.recorder import Recorder
 from batchaudit.sources.delivery import Delivery
 from batchaudit.sources.kinds import Kind
-from batchaudit.sources.proxy import WatchedIterator, as_number
 from batchaudit.sources.parcel import Parcel
+from batchaudit.sources.proxy import WatchedIterator, as_number
 from batchaudit.sources.subclass import Override, is_twin, twin, untwin
 
 # Stages that hand on each element of the one before, as it is and in order.

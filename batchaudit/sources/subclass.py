@@ -23,8 +23,8 @@ Watch = Callable[[Any, Recorder], Any]
 """Makes a watched source of a source."""
 
 # Looked up on the class, never in the instance's `__dict__`, which belongs to the user.
-_RECORDER = "_batchaudit_recorder"
-_SOURCE = "_batchaudit_source"
+_RECORDER = "_batchaudit_twins_recorder"
+_SOURCE = "_batchaudit_twin_of"
 _BASE = "_batchaudit_base"
 _WATCH = "_batchaudit_watch"
 
