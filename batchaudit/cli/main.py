@@ -12,8 +12,10 @@ import click
 import batchaudit
 from batchaudit.cli.audit import audit
 from batchaudit.cli.demo import demo
+from batchaudit.cli.diff import diff
 from batchaudit.cli.exit_codes import ExitCode
 from batchaudit.cli.report import report
+from batchaudit.cli.run import run
 from batchaudit.errors import BatchauditError, JournalError, WorkerError
 
 
@@ -54,10 +56,13 @@ def _code(error: BatchauditError) -> ExitCode:
     "that cannot be loaded; 3 an incomplete or unreadable log, or a run that ended early.",
 )
 @click.version_option(batchaudit.__version__, prog_name="batchaudit")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Are the batches that reach your model the batches you think they are?"""
     # Every process of an audit would print TensorFlow's notes about the machine; what the user has set stays.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # A script of the user's own prints what it always prints.
+    if ctx.invoked_subcommand != run.name:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # Names in a log may hold what the terminal's encoding lacks: that is no reason to fail.
@@ -66,4 +71,6 @@ def main() -> None:
 
 main.add_command(audit)
 main.add_command(demo)
+main.add_command(diff)
 main.add_command(report)
+main.add_command(run)

@@ -1,0 +1,163 @@
+"""`batchaudit run SCRIPT [ARGS]`: audits an unchanged script while it trains."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TextIO
+
+import click
+
+from batchaudit.cli.exit_codes import FAIL_ON, ExitCode, of_report
+
+if TYPE_CHECKING:
+    from batchaudit.report.model import Report
+
+_RUNS = "batchaudit-runs"
+
+
+# What follows the script is the script's own, options too: hence no interspersed arguments, and -m is a flag.
+@click.command(context_settings={"allow_interspersed_args": False})
+@click.argument("target", metavar="SCRIPT")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]...")
+@click.option("-m", "module", is_flag=True, help="SCRIPT is a module, as in 'python -m MODULE'.")
+@click.option(
+    "--out",
+    metavar="DIR",
+    help=f"Keep the log in this folder; one that holds a run gets its next attempt. Default: a new folder "
+    f"in {_RUNS}.",
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON document on standard output; what the script prints there goes to standard error.",
+)
+@click.option("--html", metavar="FILE", help="Write the report as a page.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(FAIL_ON),
+    default="never",
+    show_default=True,
+    help="Exit with 1 if the script succeeds and there is a finding of this severity or above.",
+)
+@click.pass_context
+def run(
+    ctx: click.Context,
+    target: str,
+    arguments: tuple[str, ...],
+    module: bool,
+    out: str | None,
+    as_json: bool,
+    html: str | None,
+    fail_on: str,
+) -> None:
+    """Run SCRIPT as Python would, and audit what it trains on.
+
+    The script stays as it is: its output, its arguments, its exit code and what signals do to it are those of
+    'python SCRIPT [ARGS]'. The report follows on standard error.
+    """
+    from batchaudit.cli import output
+    from batchaudit.journal.manifest import Manifest, next_attempt
+    from batchaudit.running import child, supervisor
+
+    child.check(target, module=module)
+    if html is not None:
+        output.check_file("--html", html)
+    folder = _folder(out, target)
+    attempt = next_attempt(folder)
+    Manifest(attempt, "", kind="live").write(folder)
+    document = output.take_stdout() if as_json else None
+    code = supervisor.supervise(
+        child.command(target, arguments, module=module), child.environment(folder, attempt, os.environ)
+    )
+    report = _say(folder, attempt, document, html)
+    if code < 0:
+        supervisor.end_by(-code)
+    if code == 0 and fail_on != "never":
+        code = ExitCode.INCOMPLETE if report is None else of_report(report, fail_on)
+    ctx.exit(code)
+
+
+def _folder(out: str | None, target: str) -> Path:
+    from batchaudit.cli.output import check_folder
+
+    check_folder("--out", out if out is not None else _RUNS)
+    if out is not None:
+        folder = Path(out)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    name = Path(target).absolute().stem or "run"
+    number = 1
+    while True:
+        folder = Path(_RUNS, f"{name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            number += 1
+
+
+def _say(folder: Path, attempt: int, document: TextIO | None, html: str | None) -> Report | None:
+    """Reports what was seen; whatever goes wrong with it, the script has ended as it has."""
+    try:
+        return _report(folder, attempt, document, html)
+    except KeyboardInterrupt:
+        _leave(ExitCode.INTERRUPTED)
+    except BrokenPipeError:  # nobody reads standard error any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    except Exception as error:
+        _complain(error)
+    return None
+
+
+def _report(folder: Path, attempt: int, document: TextIO | None, html: str | None) -> Report | None:
+    """Prints and writes the report.
+
+    Returns:
+        The report; None where nothing of this attempt was seen.
+    """
+    from batchaudit.cli import output
+    from batchaudit.running import outcome
+
+    report = outcome.report(folder)
+    seen = report is not None and any(one.attempt == attempt for one in report.runs)
+    if not seen:
+        click.echo(f"batchaudit: {outcome.NOTHING_SEEN}", err=True)
+    if report is not None:
+        from batchaudit.report.console import print_report
+
+        click.echo(err=True)
+        print_report(report, output.console(err=True))
+        click.echo(f"log kept in {folder}; to see it again: batchaudit report {folder}", err=True)
+    if document is not None or html is not None:
+        _write(report or outcome.nothing(), document, html)
+    return report if seen else None
+
+
+def _write(report: Report, document: TextIO | None, html: str | None) -> None:
+    if document is not None:
+        document.write(report.to_json())
+        document.flush()
+    if html is not None:
+        from batchaudit.report.files import write
+        from batchaudit.report.html import as_page
+
+        write(html, as_page(report))
+        click.echo(f"page written to {html}", err=True)
+
+
+def _complain(error: Exception) -> None:
+    from batchaudit.errors import BatchauditError
+
+    if not isinstance(error, BatchauditError):
+        click.echo(traceback.format_exc(), err=True)
+    click.echo(f"Error: the script has ended, but there is no report: {error}", err=True)
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends at once: what was being imported is half there, and Python would complain of it on its way out."""
+    sys.stdout.flush()
+    os._exit(code)

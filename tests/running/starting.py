@@ -1,0 +1,94 @@
+"""Starts scripts with `python` and with `batchaudit run`, to be compared."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 300  # a process that takes longer hangs
+
+PLAIN = (sys.executable,)
+WATCHED = (sys.executable, "-m", "batchaudit", "run")
+NOTHING_SEEN = "batchaudit: no source of batches was seen."
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process that has ended: its exit code as `subprocess` has it, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def environment(**more: str) -> dict[str, str]:
+    """An environment in which this checkout's batchaudit is found, and that names no launcher's rank."""
+    own = {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return {**os.environ, **own, **more}
+
+
+def start(
+    command: Sequence[str | Path], folder: Path, env: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.Popen[str]:
+    """Starts a process whose three streams are pipes; use it as a context manager.
+
+    Args:
+        command: what to run.
+        folder: the current folder.
+        env: by default `environment()`.
+        options: of `subprocess.Popen`.
+    """
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen(
+        list(map(str, command)),
+        cwd=folder,
+        env=dict(env or environment()),
+        encoding="utf-8",
+        **{**pipes, **options},
+    )
+
+
+def ended(
+    command: Sequence[str | Path],
+    folder: Path,
+    env: Mapping[str, str] | None = None,
+    given: str = "",
+    **options: Any,
+) -> Ended:
+    """Runs a process to its end.
+
+    Args:
+        command: what to run.
+        folder: the current folder.
+        env: by default `environment()`.
+        given: its standard input.
+        options: of `subprocess.Popen`.
+    """
+    with start(command, folder, env, **options) as process:
+        try:
+            out, err = process.communicate(given, timeout=SECONDS)
+        finally:
+            process.kill()
+    return Ended(process.returncode, out, err)
+
+
+def both(script: str | Path, *arguments: str, folder: Path, **options: Any) -> tuple[Ended, Ended]:
+    """The same script without batchaudit and with it."""
+    return (
+        ended([*PLAIN, script, *arguments], folder, **options),
+        ended([*WATCHED, script, *arguments], folder, **options),
+    )
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    """Writes a script."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
