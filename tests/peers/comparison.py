@@ -38,6 +38,7 @@ class Result:
 
     Attributes:
         file: its path in its repository.
+        way: how its sources were watched.
         tests: how many tests ended unwatched, the skipped ones among them.
         skipped: how many of them were skipped.
         passed_unwatched: how many passed without the wrapper.
@@ -49,11 +50,14 @@ class Result:
         refused: what was handed over and is no source of batches, by type.
         tests_watched: in how many tests a source was watched.
         batches: how many produced batches the logs hold.
+        delivered: how many of them were delivered, as far as anybody told.
+        shows_batches: whether the tests come to where batches can be seen.
         log_failures: why logging stopped, where it did.
         troubles: what kept the unwatched and the watched process from running all tests.
     """
 
     file: str
+    way: str
     tests: int = 0
     skipped: int = 0
     passed_unwatched: int = 0
@@ -65,6 +69,8 @@ class Result:
     refused: dict[str, int] = field(default_factory=dict)
     tests_watched: int = 0
     batches: int = 0
+    delivered: int = 0
+    shows_batches: bool = True
     log_failures: list[str] = field(default_factory=list)
     troubles: dict[str, str] = field(default_factory=dict)
 
@@ -74,7 +80,7 @@ class Result:
             return "no test passed unwatched"
         if not self.sources:
             return "no source was watched"
-        if not self.batches:
+        if self.shows_batches and not self.batches:
             return "no batch was logged"
         return "logging stopped" if self.log_failures else None
 
@@ -83,11 +89,12 @@ class Result:
         return not self.newly_failing and self.vacuous() is None
 
 
-def compared(file: str, unwatched: Outcome, watched: Outcome) -> Result:
+def compared(file: str, way: str, unwatched: Outcome, watched: Outcome) -> Result:
     """Compares the two processes test by test.
 
     Args:
         file: the file's path in its repository.
+        way: how its sources were watched.
         unwatched: what its tests came to without the wrapper.
         watched: the same with it.
 
@@ -98,6 +105,7 @@ def compared(file: str, unwatched: Outcome, watched: Outcome) -> Result:
     outcomes = {"unwatched": unwatched, "watched": watched}
     return Result(
         file=file,
+        way=way,
         tests=len(unwatched.tests),
         skipped=list(unwatched.tests.values()).count("skipped"),
         passed_unwatched=len(before),

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 OUT = "BATCHAUDIT_PEERS_OUT"
+WAY = "BATCHAUDIT_PEERS_WAY"
 FILE = "outcomes.jsonl"
 WATCHED = "watched.jsonl"
 JOURNAL = "journal"

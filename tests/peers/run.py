@@ -1,10 +1,11 @@
 """Runs peers' own test suites, unwatched and with batchaudit's wrapper in place, and compares test by test.
 
-    python tests/peers/run.py FOLDER [--only WORD ...] [--json] [--timeout SECONDS]
+    python tests/peers/run.py FOLDER [--only WORD ...] [--way WAY ...] [--json] [--timeout SECONDS]
 
-What passes unwatched must pass watched. The exit code is 1 where a test newly fails, and where a file says
-nothing: no test passed unwatched, no source was watched, no batch was logged, or logging stopped. It is 2
-where a file is not in FOLDER. Requires batchaudit, pytest and the peers; KERAS_BACKEND chooses a backend.
+What passes unwatched must pass watched, in each of the ways to watch. The exit code is 1 where a test newly
+fails, and where a file says nothing: no test passed unwatched, no source was watched, no batch was logged, or
+logging stopped. It is 2 where a file is not in FOLDER. Requires batchaudit, pytest and the peers;
+KERAS_BACKEND chooses a backend.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,24 @@ HERE = Path(__file__).resolve().parent
 CHECKOUT = [] if importlib.util.find_spec("batchaudit") else [str(HERE.parent.parent)]
 sys.path += CHECKOUT
 
-FILES = (
-    "keras/src/trainers/data_adapters/py_dataset_adapter_test.py",
-    "keras/src/trainers/data_adapters/generator_data_adapter_test.py",
-    "tf_keras/utils/data_utils_test.py",
-    "tf_keras/preprocessing/image_test.py",
-    "tf_keras/engine/data_adapter_test.py",
-)
+_ADAPTERS = "keras/src/trainers/data_adapters"
+
+# Each file with the ways in which it is watched (`ways.WAYS`): all that its tests can show something of.
+FILES = {
+    f"{_ADAPTERS}/array_data_adapter_test.py": ("wrapped",),
+    f"{_ADAPTERS}/py_dataset_adapter_test.py": ("entered", "wrapped"),
+    f"{_ADAPTERS}/generator_data_adapter_test.py": ("entered", "wrapped"),
+    f"{_ADAPTERS}/tf_dataset_adapter_test.py": ("entered", "wrapped"),
+    f"{_ADAPTERS}/torch_data_loader_adapter_test.py": ("entered", "wrapped"),
+    f"{_ADAPTERS}/grain_dataset_adapter_test.py": ("entered", "wrapped"),
+    "keras/src/trainers/epoch_iterator_test.py": ("wrapped", "adopted"),
+    "tf_keras/utils/data_utils_test.py": ("entered", "wrapped"),
+    "tf_keras/preprocessing/image_test.py": ("entered", "wrapped"),
+    "tf_keras/engine/data_adapter_test.py": ("entered", "wrapped", "adopted"),
+    "test/test_dataloader.py": ("wrapped", "adopted"),
+}
+# Arrays are seen only where a framework cuts batches out of them, which these tests do not come to.
+WITHOUT_BATCHES = (f"{_ADAPTERS}/array_data_adapter_test.py",)
 VERSIONS = ("keras", "tf_keras", "tensorflow", "jax", "torch", "numpy", "pillow", "pytest")
 
 SAID = 200  # last lines of a process' output that are shown where it did not end well
@@ -49,6 +61,7 @@ SAID = 200  # last lines of a process' output that are shown where it did not en
 # tf_keras is released with its modules moved under `tf_keras.src`, its own imports rewritten like this.
 _MOVED = re.compile(r"^(\s*(?:from|import)\s+tf_keras)\b(?!\.src\b)", re.MULTILINE)
 
+_WAY = len("entered")
 _COLUMNS = (
     "tests",
     "skipped",
@@ -57,7 +70,8 @@ _COLUMNS = (
     "newly failing",
     "tests with sources",
     "sources watched",
-    "batches logged",
+    "batches produced",
+    "batches delivered",
 )
 
 
@@ -65,13 +79,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     options = _parser().parse_args(argv)
     names = [name for name in FILES if not options.only or any(word in name for word in options.only)]
+    names = [name for name in names if _ways(name, options.way)]
     found = {name: find(options.folder, name) for name in names}
     missing = [name for name, path in found.items() if path is None]
     if missing or not names:
         wanted = ", ".join(missing) or f"any file with {' or '.join(options.only)} in its name"
         print(f"{options.folder} does not hold {wanted}: see {HERE.name}/README.md.", file=sys.stderr)
         return 2
-    results = [_compare(name, path, options.timeout) for name, path in found.items() if path is not None]
+    results = [
+        result
+        for name, path in found.items()
+        if path is not None
+        for result in _compare(name, path, _ways(name, options.way), options.timeout)
+    ]
     if options.json:
         print(json.dumps(_document(results), indent=1))
     else:
@@ -85,9 +105,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", action="append", default=[], metavar="WORD", help="files with it in the path"
     )
+    parser.add_argument(
+        "--way", action="append", default=[], choices=("entered", "wrapped", "adopted"), help="only this one"
+    )
     parser.add_argument("--json", action="store_true", help="one document on standard output")
     parser.add_argument("--timeout", type=float, default=1200, help="seconds that a file may take, each way")
     return parser
+
+
+def _ways(name: str, wanted: Sequence[str]) -> list[str]:
+    return [way for way in FILES[name] if not wanted or way in wanted]
 
 
 def find(folder: Path, name: str) -> Path | None:
@@ -100,32 +127,36 @@ def moved(tests: str) -> str:
     return _MOVED.sub(r"\1.src", tests)
 
 
-# -- one file, twice ------------------------------------------------------------------------------
+# -- one file, unwatched and watched --------------------------------------------------------------
 
 
-def _compare(name: str, path: Path, timeout: float) -> Result:
+def _compare(name: str, path: Path, ways: Sequence[str], timeout: float) -> Iterator[Result]:
     with tempfile.TemporaryDirectory(prefix="batchaudit-peers-") as work:
-        unwatched = _run(path, Path(work, "unwatched"), timeout, "outcomes")
-        watched = _run(path, Path(work, "watched"), timeout, "outcomes", "watching")
-        result = compared(name, unwatched, watched)
-        _add_what_was_watched(result, Path(work, "watched"))
-    return result
+        unwatched = _run(path, Path(work, "unwatched"), timeout)
+        for way in ways:
+            watched = _run(path, Path(work, way), timeout, way)
+            result = compared(name, way, unwatched, watched)
+            result.shows_batches = name not in WITHOUT_BATCHES
+            _add_what_was_watched(result, Path(work, way))
+            failing = len(result.newly_failing)
+            print(f"{name}, {way}: {failing} newly failing", file=sys.stderr, flush=True)
+            yield result
 
 
-def _run(path: Path, folder: Path, timeout: float, *plugins: str) -> Outcome:
+def _run(path: Path, folder: Path, timeout: float, way: str = "") -> Outcome:
     """Runs one file in a process of its own, in a folder where nothing beside it can be imported."""
     folder.mkdir()
     (folder / path.name).write_text(moved(path.read_text()))
     # Where a test hangs, the output tells where each thread stands.
     (folder / "pytest.ini").write_text(f"[pytest]\nfaulthandler_timeout = {timeout / 2}\n")
     command = [sys.executable, "-m", "pytest", "-c", "pytest.ini", "-p", "no:cacheprovider"]
-    for plugin in plugins:
+    for plugin in ("outcomes", "watching") if way else ("outcomes",):
         command += ["-p", plugin]
     with (folder / "output.txt").open("w") as output:
         process = subprocess.Popen(
             [*command, path.name],
             cwd=folder,
-            env=_environment(folder),
+            env=_environment(folder, way),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -135,7 +166,7 @@ def _run(path: Path, folder: Path, timeout: float, *plugins: str) -> Outcome:
     return _outcome(folder, process.returncode, None if ended else f"it did not end in {timeout:g} s")
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _environment(folder: Path, way: str) -> dict[str, str]:
     paths = [str(HERE), *CHECKOUT, os.environ.get("PYTHONPATH", "")]
     return {
         "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -144,6 +175,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTEST_ADDOPTS": "",
         outcomes.OUT: str(folder),
+        outcomes.WAY: way,
     }
 
 
@@ -189,13 +221,23 @@ def _add_what_was_watched(result: Result, folder: Path) -> None:
     lines = outcomes.read(folder, outcomes.WATCHED)
     result.sources = dict(sum((Counter(line["watched"]) for line in lines), Counter()))
     result.refused = dict(sum((Counter(line["refused"]) for line in lines), Counter()))
-    result.tests_watched = sum(bool(line["watched"]) for line in lines)
+    # A test that starts processes of its own has a line from each.
+    result.tests_watched = len({line["test"] for line in lines if line["watched"]})
     if any((folder / outcomes.JOURNAL).glob("*")):
         from batchaudit.journal import reader
 
         log = reader.load(folder / outcomes.JOURNAL)
-        result.batches = int((log.events["stage"] == "produced").sum())
+        result.batches, result.delivered = _batches(log.events)
         result.log_failures = list(log.health.failures)
+
+
+def _batches(events: Any) -> tuple[int, int]:
+    """How many batches a log says were produced, and how many were taken by whoever consumes them."""
+    from batchaudit.capture.recorder import Flag
+
+    produced, flags = events["stage"] == "produced", events["flags"]
+    taken = (events["stage"] == "delivered") | (produced & ((flags & int(Flag.CONSUMED)) > 0))
+    return int(produced.sum()), int((taken & ((flags & int(Flag.PROBE)) == 0)).sum())
 
 
 # -- what is said of them -------------------------------------------------------------------------
@@ -222,14 +264,16 @@ def show(results: list[Result]) -> None:
     """Prints the table, and under it what a number cannot say."""
     print(", ".join(f"{name} {version}" for name, version in _versions().items()))
     width = max(len(result.file) for result in results)
-    print(f"\n{'file':{width}}  " + "  ".join(_COLUMNS))
+    print(f"\n{'file':{width}}  {'way':{_WAY}}  " + "  ".join(_COLUMNS))
     for result in results:
         cells = (f"{count:{len(head)}}" for count, head in zip(_counts(result), _COLUMNS, strict=True))
-        print(f"{result.file:{width}}  " + "  ".join(cells))
+        print(f"{result.file:{width}}  {result.way:{_WAY}}  " + "  ".join(cells))
+    shown: set[str] = set()
     for result in results:
-        notes = _notes(result)
+        notes = _notes(result, fails_anyway=result.file not in shown)
+        shown.add(result.file)
         if notes:
-            print("\n  ".join([f"\n{result.file}", *notes]))
+            print("\n  ".join([f"\n{result.file}, {result.way}", *notes]))
 
 
 def _counts(result: Result) -> tuple[int, ...]:
@@ -242,15 +286,17 @@ def _counts(result: Result) -> tuple[int, ...]:
         result.tests_watched,
         sum(result.sources.values()),
         result.batches,
+        result.delivered,
     )
 
 
-def _notes(result: Result) -> list[str]:
+def _notes(result: Result, fails_anyway: bool) -> list[str]:
     vacuous = result.vacuous()
+    anyway = result.failing_unwatched if fails_anyway else {}  # the same in each way
     return [
         *(f"{way}: {trouble}" for way, trouble in result.troubles.items()),
         *(f"newly failing: {test}: {_line(why)}" for test, why in result.newly_failing.items()),
-        *(f"fails unwatched: {test}: {_line(why)}" for test, why in result.failing_unwatched.items()),
+        *(f"fails unwatched: {test}: {_line(why)}" for test, why in anyway.items()),
         *(f"passes only when watched: {test}" for test in result.newly_passing),
         *(f"logging stopped: {failure}" for failure in result.log_failures),
         *([f"this proves nothing: {vacuous}"] if vacuous else []),

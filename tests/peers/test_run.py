@@ -1,4 +1,4 @@
-"""The runner, on small tests of Keras' own adapter; and on the real ones, where BATCHAUDIT_PEERS says."""
+"""The runner, on small tests of Keras' adapter and torch's loader; on the real ones where BATCHAUDIT_PEERS says."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 import run
 
 PLACE = "keras/src/trainers/data_adapters/generator_data_adapter_test.py"
+TORCHS = "test/test_dataloader.py"
 PEERS = os.environ.get("BATCHAUDIT_PEERS")
 
 PASSES = """
@@ -53,6 +54,32 @@ HANDS_NOTHING_OVER = """
 def test_hands_nothing_over():
     pass
 """
+A_LOADER = """
+import torch
+from torch import multiprocessing
+from torch.utils.data import DataLoader, TensorDataset
+
+fresh = multiprocessing.get_context("spawn")
+
+class FreshProcess(fresh.Process):
+    pass
+
+def read():
+    loader = DataLoader(TensorDataset(torch.arange(6)), batch_size=2)
+    assert [batch.tolist() for batch, in loader] == [[0, 1], [2, 3], [4, 5]]
+
+def test_here():
+    read()
+
+def test_in_a_fresh_process():
+    process = FreshProcess(target=read)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+def test_whose_class_it_is():
+    assert type(DataLoader([1])) is DataLoader
+"""
 BATCHES = {"test_passes": 3, "test_fails_anyway": 2}  # the adapter looks at two before it begins
 
 
@@ -65,6 +92,25 @@ def test_what_passes_unwatched_and_watched_is_good(tmp_path):
     assert result["sources"] == {"generator": 2}
     assert result["tests_watched"] == 2
     assert result["batches"] == sum(BATCHES.values())
+
+
+def test_a_live_audit_sees_what_is_wrapped_in_it(tmp_path):
+    code, result = _run(tmp_path, PASSES, way="wrapped")
+    assert (code, result["way"], result["sources"]) == (0, "wrapped", {"generator": 1})
+    assert result["batches"] == 3
+
+
+@pytest.mark.parametrize(
+    ("way", "loaders", "newly_failing"),
+    [("adopted", 2, []), ("wrapped", 3, ["test_whose_class_it_is"])],
+)
+def test_loaders_are_watched_here_and_in_the_processes_of_a_test(tmp_path, way, loaders, newly_failing):
+    pytest.importorskip("torch")
+    code, result = _run(tmp_path, A_LOADER, way=way, place=TORCHS)
+    assert code == bool(newly_failing)
+    assert list(result["newly_failing"]) == newly_failing
+    assert result["sources"] == {"DataLoader": loaders}
+    assert (result["batches"], result["delivered"], result["troubles"]) == (6, 6, {})
 
 
 def test_what_newly_fails_is_named_and_is_an_error(tmp_path):
@@ -102,7 +148,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path, capsys):
 def test_a_file_is_found_in_a_checkout_and_beside_others(tmp_path, checkout):
     path = _written(tmp_path / checkout, "")
     assert run.find(tmp_path, PLACE) == path
-    assert run.find(tmp_path, run.FILES[0]) is None
+    assert run.find(tmp_path, "tf_keras/preprocessing/image_test.py") is None
 
 
 def test_what_hangs_is_ended_with_what_it_started():
@@ -118,13 +164,13 @@ def test_what_hangs_is_ended_with_what_it_started():
 
 def test_the_table_says_what_newly_failed_and_why(capsys):
     failed = {"test_a": "assert 1 == 2\n    assert one == two\nE   assert 1 == 2\n", "test_b": "never ended"}
-    result = run.Result("some_test.py", 5, 1, 4, 2, {}, failed, [], {"list": 3}, {}, 1, 7)
+    result = run.Result("some_test.py", "entered", 5, 1, 4, 2, {}, failed, [], {"list": 3}, {}, 1, 7, 6)
     run.show([result])
     table = capsys.readouterr().out
     assert "newly failing: test_a: assert 1 == 2\n" in table
     assert "newly failing: test_b: never ended\n" in table
     row = next(line for line in table.splitlines() if line.startswith("some_test.py"))
-    assert row.split()[1:] == ["5", "1", "4", "2", "2", "1", "3", "7"]
+    assert row.split()[1:] == ["entered", "5", "1", "4", "2", "2", "1", "3", "7", "6"]
 
 
 @pytest.mark.parametrize(
@@ -148,18 +194,19 @@ def test_the_peers_own_suites_go_on_passing():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _run(folder: Path, tests: str) -> tuple[int, dict[str, Any]]:
+def _run(folder: Path, tests: str, way: str = "entered", place: str = PLACE) -> tuple[int, dict[str, Any]]:
     """Runs the command over one file of a peer; returns the exit code and what it says of the file."""
-    path = _written(folder / "keras", tests)
-    done = _command(str(folder), "--only", path.name, "--json", KERAS_BACKEND="numpy")
+    path = _written(folder / "peer", tests, place)
+    done = _command(str(folder), "--only", path.name, "--way", way, "--json", KERAS_BACKEND="numpy")
     assert done.returncode != 2, done.stderr
     document = json.loads(done.stdout)
     assert document["good"] is (done.returncode == 0)
-    return done.returncode, document["files"][0]
+    (result,) = document["files"]
+    return done.returncode, result
 
 
-def _written(checkout: Path, tests: str) -> Path:
-    path = checkout / PLACE
+def _written(checkout: Path, tests: str, place: str = PLACE) -> Path:
+    path = checkout / place
     path.parent.mkdir(parents=True)
     path.write_text(tests)
     return path
