@@ -13,7 +13,7 @@ from batchaudit.capture.passes import Passes
 from batchaudit.capture.provenance import Place, place
 from batchaudit.capture.recorder import Key, Recorder
 from batchaudit.errors import UsageError
-from batchaudit.journal.writer import JournalWriter
+from batchaudit.journal.writer import JournalWriter, note_failure
 from batchaudit.sources import arrays
 
 LIVE = "live"
@@ -73,16 +73,20 @@ class Watched:
 
     def adopt(self, source: Any, *, place: str, split: str | None, steps: int | None = None) -> Any:
         """See `consumers.Watcher.adopt`."""
-        if not self._everything or self._closed:
+        if not self._everything or self._closed or sources.recorder_of(source) is not None:
             return source
         known = self._again(source)
         if known is not None:
             return known
         name = numbered(place or type(source).__name__, self._journals)
         try:
-            return self._watch(source, name, None, split, steps)
-        except UsageError:  # what the framework takes and we do not know stays as it is
+            return self._watch(source, name, None, split or "training", steps)
+        except Exception:  # what the framework takes and we do not know stays as it is
             return source
+
+    def lost(self, reason: str) -> None:
+        """See `consumers.Watcher.lost`."""
+        note_failure(self._folder, reason)
 
     def close(self) -> None:
         """Ends this process' log files; may be called again."""
@@ -99,6 +103,11 @@ class Watched:
             raise UsageError(f"split={split!r}: expected one of {', '.join(SPLITS)}.")
         if steps_per_epoch is not None and steps_per_epoch < 1:
             raise UsageError(f"steps_per_epoch={steps_per_epoch}: at least 1 is needed, or None.")
+        if arrays.is_tensor(source) or (isinstance(source, tuple) and any(map(arrays.is_tensor, source))):
+            raise UsageError(
+                "a tensor is no source of batches: wrap its values as a NumPy array, or the tf.data.Dataset or "
+                "DataLoader that is made of it."
+            )
         if not arrays.is_arrays(source) and sources.family_of_parts(source) is None:
             sources.kind_of(source)  # says what it is not, before anything is made for it
 

@@ -310,3 +310,36 @@ def test_what_a_closed_audit_watched_is_watched_by_the_next(tmp_path, make):
         again = audit.wrap(train, name="train")
         assert len([batch for batch, _ in zip(again, range(N), strict=False)]) == N
     assert delivered(audit.report()) == [N]
+
+
+def test_repeated_batches_without_a_cause_are_no_clean_bill(audit):
+    class Repeating:
+        def __iter__(self):
+            for i in (0, 1, 1, 2):
+                yield np.full((4, 2), i)
+
+    train = audit.wrap(Repeating(), name="train")
+    list(train), list(train)
+    said = str(audit.report())
+    assert said.startswith("train: 3 of 4 batches are different in each epoch - no cause was found")
+
+
+def test_hooks_that_fail_leave_the_program_alone_and_a_mark(tmp_path, monkeypatch):
+    from batchaudit import consumers
+
+    monkeypatch.setitem(consumers.HOOKS, "json", "no_such_file")
+    monkeypatch.setattr(consumers, "_registered", {*consumers._registered, "json"})
+    with pytest.warns(BatchauditWarning, match="no_such_file is not watched"):
+        audit = ba.Audit(tmp_path / "run")
+    list(audit.wrap(numbers()))
+    audit.close()
+    report = audit.report()
+    assert not report.complete and "no_such_file is not watched" in report.notes[0]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_tensor_is_refused(audit, several):
+    torch = pytest.importorskip("torch")
+    x = torch.zeros(4, 2)
+    with pytest.raises(ba.UsageError, match="a tensor is no source of batches"):
+        audit.wrap((x, x) if several else x)

@@ -2,7 +2,7 @@
 
 A framework's file has one function, `hooks()`: a context manager within which the framework tells of what it
 consumes. It is entered while an audit is open, as soon as the program has imported the framework, and never
-before. To add a framework, add its file and a line to `_HOOKS`.
+before. To add a framework, add its file and a line to `HOOKS`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import wrapt
 
 # The module of the framework whose import calls for the hooks, and the file here that has them.
-_HOOKS = {
+HOOKS = {
     "keras.src.trainers.epoch_iterator": "keras",
     "tf_keras.src.engine.data_adapter": "tf_keras",
     "torch.utils.data": "torch",
@@ -40,6 +40,14 @@ class Watcher(Protocol):
         """
         ...
 
+    def lost(self, reason: str) -> None:
+        """Takes note that something goes unwatched, so that nothing is ruled out.
+
+        Args:
+            reason: what, and why.
+        """
+        ...
+
 
 _open: list[Watcher] = []
 _installed: dict[str, ExitStack] = {}
@@ -53,7 +61,7 @@ def begin(watcher: Watcher) -> None:
         watcher: an audit that has been opened.
     """
     _open.append(watcher)
-    for name in _HOOKS:
+    for name in HOOKS:
         if name in _registered:
             if name in sys.modules:
                 _install(name)
@@ -98,5 +106,10 @@ def _install(name: str) -> None:
     if not _open or name in _installed:
         return
     stack = ExitStack()
-    stack.enter_context(importlib.import_module(f"{__name__}.{_HOOKS[name]}").hooks())
+    try:
+        stack.enter_context(importlib.import_module(f"{__name__}.{HOOKS[name]}").hooks())
+    except Exception as error:  # it would come out of the program's own import of the framework
+        for watcher in _open:
+            watcher.lost(f"{HOOKS[name]} is not watched: {type(error).__name__}: {error}")
+        return
     _installed[name] = stack

@@ -24,8 +24,8 @@ from batchaudit.consumers.transit import replaced
 from batchaudit.sources import recorder_of, torch_iterators, torch_kin
 from batchaudit.sources.subclass import is_twin
 
-# Keras iterates over what it is given itself, and says what its model gets.
-_OWN_HOOKS = ("keras.src.", "tf_keras.src.")
+# Keras says itself what its model gets, and batchaudit iterates over it in its name.
+_OWN_HOOKS = ("keras.src.", "tf_keras.src.", "batchaudit.")
 
 _adopted: dict[int, tuple[weakref.ref[Any], Recorder]] = {}
 

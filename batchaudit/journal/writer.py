@@ -170,6 +170,17 @@ class JournalWriter:
             )
 
 
+def note_failure(folder: str | os.PathLike[str], reason: str) -> None:
+    """Notes that a part of this process goes unwatched, for a reason that lies outside the log, and warns.
+
+    Args:
+        folder: the run's folder; a report of it says that it is incomplete, and why.
+        reason: what went wrong.
+    """
+    _leave_mark(os.path.join(folder, f"process-{os.getpid()}{FAILED_SUFFIX}"), reason)
+    _warn(f"batchaudit: {reason}. The training goes on; the log in {os.fspath(folder)} is incomplete.")
+
+
 def _leave_mark(path: str, reason: str) -> None:
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)

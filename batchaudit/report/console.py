@@ -24,6 +24,7 @@ _STYLES = {
     "skipped": "bold",
     "failed": "bold red",
     "incomplete": "bold red",
+    "unexplained": "bold yellow",
 }
 _MOST_EVIDENCE = 8
 _ROOMY = 90

@@ -22,6 +22,7 @@ _OTHERWISE = {
     "failed": "ended early",
     "skipped": "skipped",
     "incomplete": "without a finding in an incomplete log",
+    "unexplained": "with repeated batches that no cause explains",
     "ok": "with nothing wrong",
 }
 
@@ -147,6 +148,9 @@ def _headline(report: Report, runs: tuple[RunView, ...]) -> tuple[str, str]:
             return _verdict_line(run), "failed"
     if all(run.status == "skipped" for run in runs):
         return "nothing was audited" + (": no strategy could run the source" if runs else ""), "skipped"
+    for run in runs:
+        if run.status == "unexplained":
+            return f"{run.title}: {run.sentence}", "unexplained"
     if not report.complete:
         return "no finding, but the log is incomplete: nothing can be ruled out", "incomplete"
     return "nothing wrong was found", "ok"
@@ -179,7 +183,7 @@ def _run(report: Report, run: Run, title: str) -> RunView:
     repeats = len(epochs) > 0 and bool((epochs["unique"] < epochs["delivered"]).any())
     return RunView(
         title=title,
-        status=_status(report, run),
+        status=_status(report, run, epochs),
         sentence=_sentence(report, run, epochs, repeats),
         repeats=repeats,
         error=None if run.error is None else cells.clean(run.error).strip("\n"),
@@ -194,7 +198,7 @@ def _verdict(verdict: Verdict) -> Verdict:
     return Verdict(cells.clean_line(verdict.cause), verdict.verdict, cells.clean_line(verdict.reason))
 
 
-def _status(report: Report, run: Run) -> str:
+def _status(report: Report, run: Run, epochs: pd.DataFrame) -> str:
     found = {finding.severity for finding in run.findings}
     worst = next((severity for severity in SEVERITIES if severity in found), "ok")
     if worst in ("error", "warning"):
@@ -203,7 +207,17 @@ def _status(report: Report, run: Run) -> str:
         return "failed"
     if run.skipped is not None:
         return "skipped"
+    if worst == "ok" and _unexplained(epochs):
+        return "unexplained"
     return worst if report.complete else "incomplete"
+
+
+def _unexplained(epochs: pd.DataFrame) -> bool:
+    """Whether batches are repeated within an epoch, and the source is not known to repeat them by itself."""
+    if epochs.empty:
+        return False
+    expected = epochs["expected_unique"].fillna(epochs["delivered"])
+    return bool((epochs["unique"] < expected.clip(upper=epochs["delivered"])).any())
 
 
 def _sentence(report: Report, run: Run, epochs: pd.DataFrame, repeats: bool) -> str:
@@ -212,6 +226,8 @@ def _sentence(report: Report, run: Run, epochs: pd.DataFrame, repeats: bool) -> 
     parts = [_figures(epochs)] if repeats or not run.findings else []
     if run.findings:
         parts.append(", ".join(dict.fromkeys(cells.clean_line(finding.cause) for finding in run.findings)))
+    elif run.error is None and _unexplained(epochs):
+        parts.append("no cause was found")
     elif run.error is None:
         parts.append("nothing found" if report.complete else "nothing can be ruled out: incomplete log")
     if run.error is not None:

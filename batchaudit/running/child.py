@@ -73,5 +73,5 @@ def environment(folder: Path, attempt: int, inherited: Mapping[str, str]) -> dic
     return {
         **inherited,
         "PYTHONPATH": os.pathsep.join([SITE, theirs] if theirs else [SITE]),
-        VARIABLE: "\n".join([str(attempt), ",".join(consumers._HOOKS), str(folder.absolute())]),
+        VARIABLE: "\n".join([str(attempt), ",".join(consumers.HOOKS), str(folder.absolute())]),
     }

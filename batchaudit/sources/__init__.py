@@ -149,7 +149,12 @@ def endless_length(source: Any) -> int | None:
     Args:
         source: the user's object; Keras' image iterators are such.
     """
-    return length_of(source) if hasattr(source, "__next__") and hasattr(type(source), "__len__") else None
+    if not hasattr(source, "__next__") or not hasattr(type(source), "__len__"):
+        return None
+    try:
+        return length_of(source)
+    except Exception:  # it is the user's own code
+        return None
 
 
 def _family(source: object) -> tuple[Any, Kind]:

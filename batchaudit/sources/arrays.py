@@ -30,6 +30,13 @@ def is_arrays(source: object) -> bool:
     return len(arrays) == len(source) and len({len(each) for each in arrays}) == 1
 
 
+def is_tensor(source: object) -> bool:
+    """Whether it is a framework's own array, which no stand-in can take the place of."""
+    if isinstance(source, np.ndarray):
+        return False
+    return all(hasattr(source, name) for name in ("dtype", "shape", "ndim"))
+
+
 def watch(source: Any, recorder: Recorder) -> Any:
     """Views of arrays that carry their recorder.
 

@@ -15,16 +15,16 @@ from keras.src import backend
 from keras.src.trainers.data_adapters import generator_data_adapter, py_dataset_adapter
 from keras.src.trainers.epoch_iterator import EpochIterator
 
+from batchaudit.consumers import transit as transits
+from batchaudit.consumers.transit import Parcel, Transit, parcel, replaced
 from batchaudit.errors import UsageError, WorkerError
 from batchaudit.sources import kind_of
 from batchaudit.sources.kinds import Kind
-from batchaudit.consumers import transit as transits
 from batchaudit.strategies.job import Job, Skip
 from batchaudit.strategies.pool_guard import Guard, Pools, guarded
 from batchaudit.strategies.processes import check_pickles
 from batchaudit.strategies.spec import Strategy
 from batchaudit.strategies.start import start_method
-from batchaudit.consumers.transit import Parcel, Transit, parcel, replaced
 
 
 def drive(job: Job, strategy: Strategy) -> None:

@@ -14,16 +14,16 @@ import tensorflow as tf
 from tf_keras.src.engine import data_adapter
 from tf_keras.src.utils import data_utils
 
+from batchaudit.consumers import transit as transits
+from batchaudit.consumers.transit import Parcel, Transit, parcel, replaced
 from batchaudit.errors import UsageError, WorkerError
 from batchaudit.sources import kind_of
 from batchaudit.sources.kinds import Kind
-from batchaudit.consumers import transit as transits
 from batchaudit.strategies.job import Job, Skip
 from batchaudit.strategies.pool_guard import Guard, Pools, guarded
 from batchaudit.strategies.processes import check_pickles
 from batchaudit.strategies.spec import Strategy
 from batchaudit.strategies.start import start_method
-from batchaudit.consumers.transit import Parcel, Transit, parcel, replaced
 
 
 def drive(job: Job, strategy: Strategy) -> None:

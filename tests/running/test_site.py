@@ -116,7 +116,7 @@ def test_the_variable_names_every_framework():
     made = child.environment(ROOT, 3, {})["BATCHAUDIT_RUN"]
     attempt, modules, folder = made.split("\n")
     assert (attempt, folder) == ("3", str(ROOT))
-    assert modules.split(",") == list(consumers._HOOKS)
+    assert modules.split(",") == list(consumers.HOOKS)
 
 
 # -- other processes -------------------------------------------------------------------------------
