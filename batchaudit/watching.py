@@ -10,7 +10,7 @@ from typing import Any
 
 from batchaudit import sources
 from batchaudit.capture.passes import Passes
-from batchaudit.capture.provenance import Place, place
+from batchaudit.capture.provenance import place
 from batchaudit.capture.recorder import Key, Recorder
 from batchaudit.errors import UsageError
 from batchaudit.journal.writer import JournalWriter, note_failure
@@ -31,16 +31,12 @@ class Watched:
         folder: the run's folder.
         attempt: which start of the run this is.
         everything: whether also to watch the sources that the program gives to its framework by itself.
-        where: says rank and world size; by default what the launcher's environment says.
     """
 
-    def __init__(
-        self, folder: Path, attempt: int, *, everything: bool = False, where: Callable[[], Place] = place
-    ) -> None:
+    def __init__(self, folder: Path, attempt: int, *, everything: bool = False) -> None:
         self._folder = folder
         self._attempt = attempt
         self._everything = everything
-        self._where = where
         self._journals: dict[str, JournalWriter] = {}
         self._known: dict[int, _Known] = {}
         self._of_parts: dict[int, _KnownParts] = {}
@@ -163,7 +159,7 @@ class Watched:
             "framework": sources.framework_of(source),
             "ids": "key" if key else sources.id_space(source),
         }
-        where = self._where()
+        where = place()
         journal = JournalWriter(
             self._folder,
             source=name,

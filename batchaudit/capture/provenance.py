@@ -1,13 +1,14 @@
 """Which training process this is, among those of a distributed training.
 
 Launchers tell a process its rank and the world size through the environment; nothing else of the
-environment is read or logged.
+environment is read or logged. Where a program has told `torch.distributed`, that is believed.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -35,20 +36,32 @@ class Place(NamedTuple):
 
 
 def place(environ: Mapping[str, str] | None = None) -> Place:
-    """Reads rank and world size from the launcher's environment variables.
+    """Rank and world size: as `torch.distributed` has them where it is in use, else as the launcher says.
 
     Args:
-        environ: the environment; by default this process's.
+        environ: the environment in which the launcher says it, and nothing else is asked; by default this
+            process's.
 
     Returns:
-        The place; rank 0 of 1 where no launcher says otherwise.
+        The place; rank 0 of 1 where nobody says otherwise.
     """
-    environ = os.environ if environ is None else environ
+    if environ is None:
+        known = _from_torch()
+        if known is not None:
+            return known
+        environ = os.environ
     for rank, world in _PAIRS:
         found = _numbers(environ.get(rank), environ.get(world))
         if found is not None:
             return found
     return _from_tf_config(environ.get("TF_CONFIG")) or Place(0, 1)
+
+
+def _from_torch() -> Place | None:
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return None
+    return Place(distributed.get_rank(), distributed.get_world_size())
 
 
 def _numbers(rank: str | None, world: str | None) -> Place | None:

@@ -17,7 +17,6 @@ import torch
 from torch.utils.data import DataLoader, get_worker_info
 
 from batchaudit import consumers
-from batchaudit.capture.provenance import Place
 from batchaudit.capture.recorder import Recorder
 from batchaudit.consumers import places
 from batchaudit.consumers.transit import replaced
@@ -42,14 +41,6 @@ def hooks() -> Iterator[None]:
     with replaced(DataLoader, **methods):
         yield
     _forget()
-
-
-def place() -> Place | None:
-    """This process's rank and world size, where `torch.distributed` has been told; None otherwise."""
-    distributed = sys.modules.get("torch.distributed")
-    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
-        return None
-    return Place(distributed.get_rank(), distributed.get_world_size())
 
 
 def _forget() -> None:

@@ -15,7 +15,6 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import batchaudit as ba  # noqa: E402
 from batchaudit import consumers  # noqa: E402
-from batchaudit.consumers import torch as hooks  # noqa: E402
 from batchaudit.journal.layout import Flag  # noqa: E402
 from batchaudit.journal.reader import load  # noqa: E402
 from batchaudit.watching import Watched  # noqa: E402
@@ -351,15 +350,3 @@ def test_a_loader_within_a_worker_is_its_dataset_s_own_affair(tmp_path, everythi
     events = load(tmp_path).events
     assert events.source.nunique() == 1
     assert (events.stage == "delivered").sum() == (events.stage == "produced").sum() == 3
-
-
-def test_no_place_outside_a_distributed_training():
-    assert hooks.place() is None
-
-
-def test_the_place_in_a_distributed_training(tmp_path):
-    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
-    try:
-        assert hooks.place() == (0, 1)
-    finally:
-        torch.distributed.destroy_process_group()
