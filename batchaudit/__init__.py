@@ -13,6 +13,7 @@ from batchaudit.errors import BatchauditError, FindingError, UsageError, WorkerE
 if TYPE_CHECKING:
     from batchaudit.auditing import audit
     from batchaudit.capture.fingerprint import fingerprint
+    from batchaudit.comparing import compare
     from batchaudit.diagnosis.finding import Finding, Verdict
     from batchaudit.journal.reader import Log, load
     from batchaudit.live import Audit
@@ -28,6 +29,7 @@ _WHERE = {
     "Run": "batchaudit.report.model",
     "Verdict": "batchaudit.diagnosis.finding",
     "audit": "batchaudit.auditing",
+    "compare": "batchaudit.comparing",
     "fingerprint": "batchaudit.capture.fingerprint",
     "load": "batchaudit.journal.reader",
 }
@@ -44,6 +46,7 @@ __all__ = [
     "Verdict",
     "WorkerError",
     "audit",
+    "compare",
     "fingerprint",
     "load",
 ]

@@ -101,8 +101,8 @@ class Watched:
             raise UsageError(f"steps_per_epoch={steps_per_epoch}: at least 1 is needed, or None.")
         if arrays.is_tensor(source) or (isinstance(source, tuple) and any(map(arrays.is_tensor, source))):
             raise UsageError(
-                "a tensor is no source of batches: wrap its values as a NumPy array, or the tf.data.Dataset or "
-                "DataLoader that is made of it."
+                "a tensor is no source of batches: wrap its values as a NumPy array, or the dataset or "
+                "loader that is made of it."
             )
         if not arrays.is_arrays(source) and sources.family_of_parts(source) is None:
             sources.kind_of(source)  # says what it is not, before anything is made for it
