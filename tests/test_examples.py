@@ -21,7 +21,7 @@ def run(script, folder, *before):
         capture_output=True,
         text=True,
         timeout=600,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(Path(ba.__file__).parent.parent)},
     )
 
 

@@ -185,9 +185,23 @@ class Recorder:
         local = self._shared.local
         local.framework_worker, local.framework_seed = number, seed
         try:
-            yield
+            with self.for_framework():
+                yield
         finally:
             local.framework_worker, local.framework_seed = -1, 0
+
+    @contextmanager
+    def for_framework(self) -> Iterator[None]:
+        """Within it, what this thread asks for goes into a framework's queue, whoever takes it out of there.
+
+        A framework's thread may draw ahead while its `fit` is over and nobody claims the source any more.
+        """
+        local = self._shared.local
+        before, local.for_framework = getattr(local, "for_framework", False), True
+        try:
+            yield
+        finally:
+            local.for_framework = before
 
     def take_ticket(self) -> int:
         """The ticket of the batch last produced in this thread, once; 0 where none was."""
@@ -215,6 +229,12 @@ class Recorder:
     def passes(self) -> Passes | None:
         """Counts the passes of the source's consumer; None where a strategy drives it."""
         return self._shared.passes
+
+    @property
+    def asked_by_consumer(self) -> bool:
+        """Whether who asks for a batch in this thread is who consumes it, as far as anybody has said."""
+        passes, local = self._shared.passes, self._shared.local
+        return passes is not None and passes.free and not getattr(local, "for_framework", False)
 
     def claim(self) -> None:
         """Somebody who sees what reaches the model says from now on what was delivered."""
@@ -367,7 +387,7 @@ class Recorder:
     def _take_place(self, index: int) -> tuple[int, int] | None:
         """Epoch and step, where whoever asked for the batch is its consumer."""
         passes = self._shared.passes
-        if passes is None or self._shared.probing or not passes.here:
+        if passes is None or self._shared.probing or not (passes.here and self.asked_by_consumer):
             return None
         if self._pass is None:
             self._pass = Pass(passes)

@@ -16,7 +16,7 @@ from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 from keras.src.trainers.data_adapters.torch_data_loader_adapter import TorchDataLoaderAdapter
 
 from batchaudit.consumers.consumer import Consumer
-from batchaudit.consumers.transit import Transit, live_parcel
+from batchaudit.consumers.transit import Transit, live_parcel, taking
 from batchaudit.sources import recorder_of, tf_data
 
 
@@ -132,7 +132,10 @@ def produce_index(uid: int, index: int) -> Any:
         The batch and its ticket; after the audit the batch.
     """
     source = py_dataset_adapter._SHARED_SEQUENCES[uid]
-    return live_parcel(recorder_of(source), source[index])
+    recorder = recorder_of(source)
+    with taking(recorder):
+        batch = source[index]
+    return live_parcel(recorder, batch)
 
 
 class _Enqueuer:

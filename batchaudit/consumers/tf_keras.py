@@ -25,7 +25,14 @@ from batchaudit import consumers
 from batchaudit.capture.recorder import Recorder
 from batchaudit.consumers import places
 from batchaudit.consumers.consumer import Consumer
-from batchaudit.consumers.transit import Transit, live_parcel, recorder_behind, replaced, without_tickets
+from batchaudit.consumers.transit import (
+    Transit,
+    live_parcel,
+    recorder_behind,
+    replaced,
+    taking,
+    without_tickets,
+)
 from batchaudit.sources import arrays, recorder_of, tf_data
 from batchaudit.sources.subclass import is_twin, untwin
 
@@ -243,7 +250,8 @@ def produce_next(uid: int) -> Any:
     source = data_utils._SHARED_SEQUENCES[uid]
     recorder = recorder_behind(source)
     try:
-        batch = next(source)
+        with taking(recorder):
+            batch = next(source)
     except ValueError as error:  # "generator already executing" comes from outside the watched frame
         if recorder is not None:
             recorder.raised(error)
@@ -255,7 +263,9 @@ def produce_index(uid: int, index: int) -> Any:
     """Stands in for `data_utils.get_index` in the workers: the same, with the ticket of what is watched."""
     source = data_utils._SHARED_SEQUENCES[uid]
     recorder = recorder_behind(source)
-    return live_parcel(recorder, source[index])
+    with taking(recorder):
+        batch = source[index]
+    return live_parcel(recorder, batch)
 
 
 _STAND_INS: dict[Any, dict[str, Callable[[Any], Any]]] = {

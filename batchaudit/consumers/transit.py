@@ -13,7 +13,7 @@ import itertools
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 from batchaudit.capture.recorder import Recorder
@@ -158,6 +158,15 @@ _CHAINS: tuple[type, ...] = (itertools.chain, tuple, list, type(iter(())), type(
 
 # What drives sources without chaining them where they can be found. Forked workers inherit this.
 _recorders: dict[str, Recorder] = {}
+
+
+def taking(recorder: Recorder | None) -> AbstractContextManager[None]:
+    """Within it a framework's worker takes a batch out of a source, for its queue.
+
+    Args:
+        recorder: of the source; None where nobody watches it.
+    """
+    return nullcontext() if recorder is None else recorder.for_framework()
 
 
 def live_parcel(recorder: Recorder | None, batch: Any) -> Any:

@@ -33,7 +33,7 @@ class Delivery:
         if recorder.closed():
             return
         passes = recorder.passes
-        if passes is None or not passes.free:
+        if passes is None or not recorder.asked_by_consumer:
             recorder.hand_on(ticket)
             return
         self._pass = self._pass or Pass(passes)

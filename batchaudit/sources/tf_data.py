@@ -120,8 +120,9 @@ def _one_pass(recorder: Recorder, count: int) -> Note:
         nonlocal taken
         if recorder.closed():
             return
+        consumed = passes is not None and passes.here and recorder.asked_by_consumer
         with recorder.as_worker(0):  # whichever of TensorFlow's threads runs the pipeline's last stage
-            if passes is None or not passes.here:
+            if passes is None or not consumed:
                 recorder.produce(lambda: batch)
                 return
             taken = taken or Pass(passes)

@@ -160,7 +160,7 @@ class _Arrivals(Delivery):
         recorder, passes = self.recorder, self.recorder.passes
         if recorder.closed():
             return
-        if passes is None or not passes.free:
+        if passes is None or not recorder.asked_by_consumer:
             recorder.produce(lambda: batch)
             return
         self._pass = self._pass or Pass(passes)

@@ -57,7 +57,7 @@ SOURCES = {keras: PyDataset, tf_keras: Sequence}
 def no_pool_is_left() -> Iterator[None]:
     """tf_keras, watched or not, never ends the workers of an endless generator."""
     yield
-    for enqueuer in [it for it in gc.get_objects() if isinstance(it, tf_keras.utils.GeneratorEnqueuer)]:
+    for enqueuer in [it for it in gc.get_objects() if type(it) is tf_keras.utils.GeneratorEnqueuer]:
         enqueuer.stop()
     for pool in list(tf_keras.src.utils.data_utils._DATA_POOLS):
         pool.terminate()
@@ -97,7 +97,7 @@ def fit(model, callbacks, epochs=3, data=None):
 
 def test_it_is_a_callback_of_both(tmp_path):
     with ba.Audit(tmp_path) as audit:
-        callback = audit.callback()
+        callback = audit.callback("keras")
     assert isinstance(callback, keras.callbacks.Callback)
     assert isinstance(callback, tf_keras.callbacks.Callback)
     assert type(copy.deepcopy(callback)) is type(callback)
@@ -109,7 +109,7 @@ def test_history_and_csv_have_the_figures_of_every_epoch(tmp_path, flavour, mode
     data.sick = sick
     table = tmp_path / "log.csv"
     with ba.Audit(tmp_path / "run") as audit:
-        callbacks = [audit.callback(on_finding="ignore"), flavour.callbacks.CSVLogger(str(table))]
+        callbacks = [audit.callback("keras", on_finding="ignore"), flavour.callbacks.CSVLogger(str(table))]
         history = model.fit(audit.wrap(data), epochs=3, callbacks=callbacks, shuffle=False, verbose=0).history
     assert history["audit/effective_ratio"] == [0.5 if sick else 1.0] * 3
     assert history["audit/duplicate_fraction"] == [0.5 if sick else 0.0] * 3
@@ -122,7 +122,7 @@ def test_history_and_csv_have_the_figures_of_every_epoch(tmp_path, flavour, mode
 def test_a_history_that_stands_before_it_has_the_figures_once(tmp_path, flavour, model):
     with ba.Audit(tmp_path) as audit:
         writing = Writing(Training(tmp_path), replicas=True)
-        callbacks = [flavour.callbacks.History(), writing, audit.callback(on_finding="ignore")]
+        callbacks = [flavour.callbacks.History(), writing, audit.callback("keras", on_finding="ignore")]
         history = fit(model, callbacks)
     assert history["audit/effective_ratio"] == [0.5] * 3
     assert len(history["loss"]) == 3
@@ -132,20 +132,23 @@ def test_an_error_stops_fit_after_its_first_epoch(tmp_path, model):
     with ba.Audit(tmp_path) as audit:
         writing = Writing(Training(tmp_path), replicas=True)
         with pytest.raises(ba.FindingError, match="unsharded-replica in train"):
-            fit(model, [writing, audit.callback(on_finding="raise")])
+            fit(model, [writing, audit.callback("keras", on_finding="raise")])
     assert writing.epochs == [0]
 
 
 def test_a_healthy_training_is_not_stopped(tmp_path, model):
     with ba.Audit(tmp_path) as audit:
         writing = Writing(Training(tmp_path), replicas=False)
-        assert fit(model, [writing, audit.callback(on_finding="raise")])["audit/effective_ratio"] == [1.0] * 3
+        assert (
+            fit(model, [writing, audit.callback("keras", on_finding="raise")])["audit/effective_ratio"]
+            == [1.0] * 3
+        )
     assert writing.epochs == [0, 1, 2]
 
 
 def test_a_finding_is_warned_of_once_in_all_fits(tmp_path, model):
     with ba.Audit(tmp_path) as audit:
-        writing, callback = Writing(Training(tmp_path), replicas=True), audit.callback()
+        writing, callback = Writing(Training(tmp_path), replicas=True), audit.callback("keras")
         with pytest.warns(BatchauditWarning, match="unsharded-replica") as seen:
             fit(model, [writing, callback])
             history = fit(model, [writing, callback])
@@ -155,14 +158,14 @@ def test_a_finding_is_warned_of_once_in_all_fits(tmp_path, model):
 
 def test_without_a_watched_source_training_goes_on(tmp_path, model):
     with ba.Audit(tmp_path) as audit, pytest.warns(BatchauditWarning, match=r"audit\.wrap"):
-        history = fit(model, [audit.callback(on_finding="raise")])
+        history = fit(model, [audit.callback("keras", on_finding="raise")])
     assert all(math.isnan(value) for name in FIGURES for value in history[name])
     assert len(history["loss"]) == len(history[FIGURES[0]]) == 3
 
 
 def test_it_has_no_hook_for_batches(tmp_path):
     with ba.Audit(tmp_path) as audit:
-        callback = audit.callback()
+        callback = audit.callback("keras")
     hooks = [name for name in dir(keras.callbacks.Callback) if "batch" in name]
     assert hooks
     assert all(keras.src.utils.is_default(getattr(callback, name)) for name in hooks)
@@ -174,7 +177,7 @@ def test_it_has_no_hook_for_batches(tmp_path):
 def test_what_is_not_known_is_refused(tmp_path):
     with ba.Audit(tmp_path) as audit:
         with pytest.raises(ba.UsageError, match="'warn', 'raise', 'ignore'"):
-            audit.callback(on_finding="stop")
+            audit.callback("keras", on_finding="stop")
         with pytest.raises(ba.UsageError, match="'keras', 'lightning'"):
             audit.callback("pytorch")
         assert isinstance(audit.callback("keras"), keras.callbacks.Callback)
@@ -215,7 +218,9 @@ def test_cloned_workers_of_keras_3_stop_fit_after_its_first_epoch(tmp_path: Path
     with ba.Audit(tmp_path) as audit:
         data = audit.wrap(Noisy(InTurn(), workers=2, use_multiprocessing=True))
         with pytest.raises(ba.FindingError, match="rng-clone"):
-            model.fit(data, epochs=3, callbacks=[audit.callback(on_finding="raise"), count], verbose=0)
+            model.fit(
+                data, epochs=3, callbacks=[audit.callback("keras", on_finding="raise"), count], verbose=0
+            )
     assert epochs == [0]
 
 
@@ -235,6 +240,6 @@ def test_replicas_of_tf_keras_stop_fit_after_its_first_epoch(tmp_path: Path, no_
         with pytest.raises(ba.FindingError, match="unsharded-replica"):
             model.fit(
                 data, epochs=3, steps_per_epoch=16, workers=2, use_multiprocessing=True,
-                callbacks=[audit.callback(on_finding="raise"), count], verbose=0,
+                callbacks=[audit.callback("keras", on_finding="raise"), count], verbose=0,
             )  # fmt: skip
     assert epochs == [0]

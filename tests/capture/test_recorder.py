@@ -7,6 +7,7 @@ import weakref
 import numpy as np
 import pytest
 
+from batchaudit.capture.passes import Passes
 from batchaudit.capture.recorder import Recorder, sample_ids
 from batchaudit.journal.layout import Event, Flag, Stage
 
@@ -178,3 +179,24 @@ def test_other_ids_are_told_apart_by_value(names):
 def test_a_key_that_is_wrong_gives_no_ids_and_stops_nothing(events, key):
     assert Recorder(events, key).produce(lambda: BATCH) is BATCH
     assert events[0].ids is None
+
+
+def test_what_a_framework_draws_ahead_is_consumed_by_nobody_here(events):
+    recorder = Recorder(events, passes=Passes())
+    recorder.produce(lambda: BATCH)
+    with recorder.for_framework():
+        recorder.produce(lambda: BATCH)
+    with recorder.as_worker(0):
+        recorder.produce(lambda: BATCH)
+    recorder.produce(lambda: BATCH)
+    assert [bool(event.flags & Flag.CONSUMED) for event in events] == [True, False, False, True]
+    assert [event.step for event in events] == [0, -1, -1, 1]
+
+
+def test_a_claimed_source_leaves_it_to_its_consumer(events):
+    recorder = Recorder(events, passes=Passes())
+    recorder.claim()
+    recorder.produce(lambda: BATCH)
+    recorder.release()
+    recorder.produce(lambda: BATCH)
+    assert [bool(event.flags & Flag.CONSUMED) for event in events] == [False, True]
