@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,17 +66,22 @@ def same_order(tables: Tables) -> list[bool] | None:
     orders = _orders(tables)
     if orders is None:
         return None
-    return [np.array_equal(first, second) for first, second in pairwise(orders)]
+    return [
+        first.keys() == second.keys() and all(np.array_equal(first[who], second[who]) for who in first)
+        for first, second in pairwise(orders)
+    ]
 
 
 def sorted_order(tables: Tables) -> bool:
     """Whether the first epoch's samples came in the order of their ids: nothing shuffles them."""
     orders = _orders(tables)
-    return bool(orders and len(orders[0]) > 1 and (np.diff(orders[0]) > 0).all())
+    return bool(orders) and all(
+        len(ids) > 1 and bool((np.diff(ids) > 0).all()) for ids in (orders or [{}])[0].values()
+    )
 
 
-def _orders(tables: Tables) -> list[np.ndarray] | None:
-    """The ids of each epoch's samples, in the order in which they were delivered."""
+def _orders(tables: Tables) -> list[dict[Any, np.ndarray]] | None:
+    """For each epoch the ids of the samples of each rank, in the order in which they were delivered."""
     if not tables.ids_known:
         return None
     delivered = tables.delivered
@@ -84,8 +90,12 @@ def _orders(tables: Tables) -> list[np.ndarray] | None:
     ordered = rows.assign(
         place=place.reindex(rows["event"]).to_numpy(),
         epoch=delivered["epoch"].reindex(rows["event"]).to_numpy(),
+        rank=delivered["rank"].reindex(rows["event"]).to_numpy(),
     ).sort_values(["place", "position"])
-    return [part["id"].to_numpy() for _, part in ordered.groupby("epoch", sort=True)]
+    return [
+        {rank: of_rank["id"].to_numpy() for rank, of_rank in of_epoch.groupby("rank")}
+        for _, of_epoch in ordered.groupby("epoch", sort=True)
+    ]
 
 
 def _last_before(hooks: pd.DataFrame, moment: int) -> int:

@@ -126,3 +126,14 @@ def test_one_epoch_shows_nothing(tmp_path):
 def test_shuffled_anew_each_epoch(tmp_path):
     report = report_of(tmp_path, torch.utils.data.DataLoader(Plain(), 4, shuffle=True, num_workers=2))
     assert not report.findings and verdict(report).verdict == "ruled out"
+
+
+@pytest.mark.parametrize(("shuffle", "found"), [(True, ["stale-epoch"]), (False, [])])
+def test_the_ranks_of_one_training_are_looked_at_each_for_itself(tmp_path, monkeypatch, shuffle, found):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in (0, 1):
+        monkeypatch.setenv("RANK", str(rank))
+        loader = torch.utils.data.DataLoader(Plain(), 4, sampler=shared(rank, shuffle))
+        report = report_of(tmp_path, loader)
+    assert report.ranks == (0, 1)
+    assert [finding.cause for finding in report.findings] == found
