@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchaudit import sources, strategies
 from batchaudit.auditor import Auditor, Progress, Target
-from batchaudit.capture.recorder import Key
+from batchaudit.capture.ids import Key
 from batchaudit.capture.restore import preserved_streams
 from batchaudit.errors import UsageError
 from batchaudit.journal.manifest import Asked, Manifest, next_attempt

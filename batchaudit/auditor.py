@@ -15,8 +15,9 @@ import xxhash
 
 from batchaudit import sources, strategies
 from batchaudit.capture.fingerprint import fingerprint
+from batchaudit.capture.ids import Key, sample_ids
 from batchaudit.capture.provenance import place
-from batchaudit.capture.recorder import Key, Recorder, sample_ids
+from batchaudit.capture.recorder import Recorder
 from batchaudit.capture.restore import preserved_streams
 from batchaudit.capture.rng import StreamReader
 from batchaudit.errors import BatchauditError, UsageError, WorkerError, in_full

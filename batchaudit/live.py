@@ -15,7 +15,7 @@ from batchaudit.journal.manifest import Manifest, mark_start, next_attempt
 from batchaudit.watching import Watched
 
 if TYPE_CHECKING:
-    from batchaudit.capture.recorder import Key
+    from batchaudit.capture.ids import Key
     from batchaudit.report.model import Report
 
 S = TypeVar("S")

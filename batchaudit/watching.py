@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from batchaudit import sources
+from batchaudit.capture.ids import Key
 from batchaudit.capture.passes import Passes
 from batchaudit.capture.provenance import place
-from batchaudit.capture.recorder import Key, Recorder
+from batchaudit.capture.recorder import Recorder
 from batchaudit.errors import UsageError
 from batchaudit.journal.writer import JournalWriter, note_failure
 from batchaudit.sources import arrays

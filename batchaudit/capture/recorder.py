@@ -6,7 +6,6 @@ goes wrong inside the look itself becomes a flag on the record, never an error i
 
 from __future__ import annotations
 
-import pickle
 import threading
 import time
 import warnings
@@ -16,16 +15,15 @@ from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-import xxhash
 
 from batchaudit.capture.fingerprint import Fingerprint, fingerprint
+from batchaudit.capture.ids import Key, one_each, pickles, sample_ids
 from batchaudit.capture.passes import Pass, Passes
 from batchaudit.capture.rng import STREAMS, StreamReader
 from batchaudit.errors import BatchauditWarning
 from batchaudit.journal.layout import Event, Flag, Stage
 
 T = TypeVar("T")
-Key = Callable[[Any], Any]
 
 EXHAUSTED = "exhausted"
 """The hook that says that an iterator has come to its end."""
@@ -63,7 +61,7 @@ class _Shared:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A key that does not pickle must not keep the source from going to a worker.
-        return type(self), (self.journal, self.key if _pickles(self.key) else None, self.passes)
+        return type(self), (self.journal, self.key if pickles(self.key) else None, self.passes)
 
 
 class Recorder:
@@ -397,7 +395,7 @@ class Recorder:
         if self._shared.key is not None:
             return self._keyed(batch, seen)
         ids = getattr(self._shared.local, "ids", None)
-        return ids if _one_each(ids, seen) else None
+        return ids if one_each(ids, seen) else None
 
     def _keyed(self, batch: object, seen: Fingerprint) -> np.ndarray | None:
         """The ids that the user's own function gives."""
@@ -407,7 +405,7 @@ class Recorder:
             ids = sample_ids(self._shared.key, batch)
         except Exception:  # it may be made for another form of the batch than this one
             return None
-        return ids if _one_each(ids, seen) else None
+        return ids if one_each(ids, seen) else None
 
     def _append(self, event: Event) -> int:
         try:
@@ -424,18 +422,6 @@ def _rebuilt(shared: _Shared) -> Recorder:
     return recorder
 
 
-def _pickles(key: Key | None) -> bool:
-    try:
-        pickle.dumps(key)
-    except Exception:
-        return False
-    return True
-
-
-def _one_each(ids: np.ndarray | None, seen: Fingerprint) -> bool:
-    return ids is not None and seen.samples is not None and len(ids) == len(seen.samples)
-
-
 def _warn_closed() -> None:
     with suppress(Exception):  # where warnings are made errors, the training must go on all the same
         warnings.warn(
@@ -443,28 +429,6 @@ def _warn_closed() -> None:
             BatchauditWarning,
             stacklevel=4,
         )
-
-
-def sample_ids(key: Key, batch: object) -> np.ndarray:
-    """Applies the user's `key` to a batch.
-
-    Args:
-        key: returns one id a sample.
-        batch: the batch.
-
-    Returns:
-        int64 or uint64, shape (samples,): integers as they are, anything else as 64 bits of its digest.
-    """
-    ids = np.asarray(key(batch))
-    if ids.ndim == 1 and ids.dtype.kind in "iu":
-        return ids.astype(np.int64 if ids.dtype.kind == "i" else np.uint64)
-    return np.array([_id_digest(item) for item in ids], np.uint64)
-
-
-def _id_digest(item: object) -> int:
-    if isinstance(item, (str, bytes)):
-        return xxhash.xxh3_64_intdigest(item.encode() if isinstance(item, str) else item)
-    return fingerprint(item).digest_lo
 
 
 def _look(batch: object) -> tuple[Fingerprint, int]:

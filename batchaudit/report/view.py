@@ -13,11 +13,8 @@ from batchaudit.diagnosis.finding import SEVERITIES, Finding, Verdict
 from batchaudit.report import cells
 from batchaudit.report.epoch_table import Table, epoch_table
 from batchaudit.report.model import Report, Run
+from batchaudit.report.remarks import LIVE, remarks
 
-# A difference between the workers' shares below this part of their mean is chance or a remainder.
-_UNEVEN = 0.2
-_MOST_SHARES = 8
-_LIVE = "live"
 _OTHERWISE = {
     "failed": "ended early",
     "skipped": "skipped",
@@ -101,7 +98,7 @@ def view(report: Report) -> View:
 
 def _title(report: Report, run: Run) -> str:
     source, strategy = cells.clean_line(run.source), cells.clean_line(run.strategy)
-    if strategy == _LIVE:  # the only way in which a program drives its own source
+    if strategy == LIVE:  # the only way in which a program drives its own source
         strategy = source
     elif len({other.source for other in report.runs}) > 1:
         strategy = f"{source}, {strategy}"
@@ -188,7 +185,7 @@ def _run(report: Report, run: Run, title: str) -> RunView:
         repeats=repeats,
         error=None if run.error is None else cells.clean(run.error).strip("\n"),
         table=epoch_table(epochs) if len(epochs) else None,
-        remarks=_remarks(report, run, epochs),
+        remarks=remarks(report, run, epochs),
         findings=tuple(_finding(finding) for finding in run.findings),
         verdicts=tuple(_verdict(verdict) for verdict in run.verdicts),
     )
@@ -248,73 +245,6 @@ def _figures(epochs: pd.DataFrame) -> str:
     if any(map(cells.is_unknown, unique)):
         return f"{cells.span(delivered)} batches{each}, how many are different is not known"
     return f"{cells.span(unique)} of {cells.span(delivered)} batches are different{each}"
-
-
-def _remarks(report: Report, run: Run, epochs: pd.DataFrame) -> tuple[str, ...]:
-    said = (_expected(epochs), _lengths(run, epochs), _changed(epochs), _shares(report.workers_of(run)))
-    return tuple(filter(None, said))
-
-
-def _expected(epochs: pd.DataFrame) -> str:
-    """Where batches were repeated: how many different ones the serial baseline gave."""
-    if epochs.empty:
-        return ""
-    known = epochs.dropna(subset=["unique", "delivered", "expected_unique"])
-    repeated = known[known["unique"] < known["delivered"]]
-    if repeated.empty:
-        return ""
-    return f"serial gives {cells.span(repeated['expected_unique'].tolist())} different batches"
-
-
-def _lengths(run: Run, epochs: pd.DataFrame) -> str:
-    """A training's epochs that are not equally long: the source ran out, or a queue went on across them."""
-    lengths = epochs["delivered"].tolist() if run.strategy == _LIVE and len(epochs) else []
-    if len(set(lengths[:-1] or lengths)) < 2:  # the last one may have been cut short
-        return ""
-    shown = ", ".join(map(cells.count, lengths[:_MOST_SHARES]))
-    more = len(lengths) - _MOST_SHARES
-    return f"the epochs are not equally long: {shown}{f' and {more} more' if more > 0 else ''} batches"
-
-
-def _changed(epochs: pd.DataFrame) -> str:
-    """Batches that were changed on their way to the consumer."""
-    changed = epochs["changed"].fillna(0) if len(epochs) else pd.Series(dtype=float)
-    if not (changed > 0).any():
-        return ""
-    first = epochs.loc[(changed > 0).idxmax(), "epoch"]
-    return (
-        f"{cells.count(changed.sum())} of {cells.count(epochs['delivered'].sum())} batches were changed "
-        f"between being made and being delivered, the first in epoch {first}"
-    )
-
-
-def _shares(workers: pd.DataFrame) -> str:
-    """The shares of the epoch in which the workers' shares differ most; nothing where all are about even."""
-    if workers.empty:
-        return ""
-    uneven = [
-        (spread, epoch, rows)
-        for epoch, rows in workers.groupby("epoch", sort=True)
-        if (spread := _spread(rows)) > _UNEVEN
-    ]
-    if not uneven:
-        return ""
-    _, epoch, rows = max(uneven, key=lambda one: one[0])
-    if len(rows) > _MOST_SHARES:
-        low, high = cells.percent(rows["share"].min()), cells.percent(rows["share"].max())
-        return f"uneven workers in epoch {epoch}: {len(rows)} workers with shares of {low} to {high}"
-    shares = (
-        f"worker {worker} {cells.percent(share)}"
-        for worker, share in zip(rows["worker"], rows["share"], strict=True)
-    )
-    return f"uneven workers in epoch {epoch}: {', '.join(shares)}"
-
-
-def _spread(rows: pd.DataFrame) -> float:
-    delivered = rows["delivered"].dropna()
-    if len(delivered) < 2 or delivered.max() - delivered.min() <= 1:
-        return 0.0
-    return float((delivered.max() - delivered.min()) / delivered.mean())
 
 
 def _finding(finding: Finding) -> FindingView:

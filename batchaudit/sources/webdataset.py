@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from batchaudit.capture.recorder import Recorder, sample_ids
+from batchaudit.capture.ids import sample_ids
+from batchaudit.capture.recorder import Recorder
 from batchaudit.sources import torch_loader
 from batchaudit.sources.delivery import Delivery
 from batchaudit.sources.kinds import Kind

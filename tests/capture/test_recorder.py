@@ -7,8 +7,9 @@ import weakref
 import numpy as np
 import pytest
 
+from batchaudit.capture.ids import sample_ids
 from batchaudit.capture.passes import Passes
-from batchaudit.capture.recorder import Recorder, sample_ids
+from batchaudit.capture.recorder import Recorder
 from batchaudit.journal.layout import Event, Flag, Stage
 
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset  # noqa: E402
 
 import batchaudit as ba  # noqa: E402
 from batchaudit import sources  # noqa: E402
-from batchaudit.capture.recorder import sample_ids  # noqa: E402
+from batchaudit.capture.ids import sample_ids  # noqa: E402
 from batchaudit.sources.kinds import Kind  # noqa: E402
 from tests.sources.delivered import epochs, flat, given, ids, logged  # noqa: E402
 
