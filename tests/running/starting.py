@@ -45,13 +45,22 @@ def start(
         options: of `subprocess.Popen`.
     """
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    return subprocess.Popen(
+    return _Ended(
         list(map(str, command)),
         cwd=folder,
         env=dict(env or environment()),
         encoding="utf-8",
         **{**pipes, **options},
     )
+
+
+class _Ended(subprocess.Popen[str]):
+    """A process that does not outlive a test that fails: waiting for it would take for ever."""
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, error, trace)
 
 
 def ended(
