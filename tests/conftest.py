@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -20,6 +21,10 @@ _CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 if _CHECKOUT in sys.path:
     sys.path.remove(_CHECKOUT)
     sys.path.append(_CHECKOUT)
+
+# A shell's background job ignores Ctrl-C, and what the tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Where the strategies reach into other people's code, and what users' sources draw from.
 PATCHABLE = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -50,8 +51,15 @@ def start(
         cwd=folder,
         env=dict(env or environment()),
         encoding="utf-8",
+        preexec_fn=_as_in_a_terminal,
         **{**pipes, **options},
     )
+
+
+def _as_in_a_terminal() -> None:
+    """A shell's background job, in which the tests may run, ignores what a person types, and so would this."""
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 class _Ended(subprocess.Popen[str]):
