@@ -16,9 +16,7 @@ from tensorflow.python.data.ops import dataset_autograph, dataset_ops
 import batchaudit as ba
 from batchaudit.analysis.tables import tables
 from batchaudit.capture.fingerprint import fingerprint
-from batchaudit.consumers import begin, end
 from batchaudit.errors import BatchauditWarning
-from batchaudit.watching import Watched
 
 ROWS = np.arange(24, dtype=np.int64)
 
@@ -284,15 +282,6 @@ def test_nothing_is_patched_once_it_is_closed(tmp_path):
     with ba.Audit(tmp_path):
         assert all(new is not old for new, old in zip(places(), before, strict=True))
     assert places() == before
-
-
-@pytest.fixture
-def taking_everything(tmp_path):
-    watched = Watched(tmp_path, 0, everything=True)
-    begin(watched)
-    yield tmp_path
-    end(watched)
-    watched.close()
 
 
 def test_a_loop_of_an_unchanged_program(taking_everything):

@@ -18,10 +18,8 @@ from tf_keras.src.utils import data_utils
 import batchaudit as ba
 from batchaudit.analysis.tables import tables
 from batchaudit.capture.fingerprint import fingerprint
-from batchaudit.consumers import begin, end
 from batchaudit.errors import BatchauditWarning
-from batchaudit.watching import Watched
-from tests.consumers.tf_keras_fits import ROWS, Table, dataset, model, numbered, slow, stream
+from tests.consumers.tf_keras_fits import ROWS, Table, dataset, model, numbered, stream, stream_of_two
 
 SERIAL = {"workers": 1}
 THREADS = {"workers": 3}
@@ -118,8 +116,9 @@ def test_a_generator(tmp_path, how):
 
 def test_replicas_of_a_generator_are_found(tmp_path):
     trained = model()
+    source = stream_of_two(multiprocessing.get_context("fork").Barrier(2))
     with ba.Audit(tmp_path) as audit:
-        trained.fit(audit.wrap(slow(), name="train"), epochs=2, steps_per_epoch=12, verbose=0, **PROCESSES)
+        trained.fit(audit.wrap(source, name="train"), epochs=2, steps_per_epoch=12, verbose=0, **PROCESSES)
     given = trained.given["fit"]
     assert len(set(given)) < len(given)  # the defect is real
     report = audit.report()
@@ -396,15 +395,6 @@ def test_an_error_of_the_source_is_the_users(tmp_path):
         model().fit(audit.wrap(broken(), name="train"), epochs=1, verbose=0)
     seen = Seen(tmp_path)
     assert "the third batch is broken" in " ".join(seen.events["text"].astype(str))
-
-
-@pytest.fixture
-def taking_everything(tmp_path):
-    watched = Watched(tmp_path, 0, everything=True)
-    begin(watched)
-    yield tmp_path
-    end(watched)
-    watched.close()
 
 
 def sources_in(folder):

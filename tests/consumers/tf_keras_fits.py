@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import os
 
 import numpy as np
 import tensorflow as tf
@@ -35,10 +35,16 @@ def stream(count=10_000, base=0):
         yield numbered(number, base)
 
 
-def slow():
-    """Slow enough that workers in parallel share the work."""
+def stream_of_two(meeting):
+    """The stream of two workers, neither of which makes a batch while the other makes none: both share the work.
+
+    Args:
+        meeting: a `multiprocessing.Barrier` of two that both inherit; the parent's peek waits for nobody.
+    """
+    parent = os.getpid()
     for item in stream():
-        time.sleep(0.005)
+        if os.getpid() != parent:
+            meeting.wait()
         yield item
 
 

@@ -43,15 +43,22 @@ def start(
         command: what to run.
         folder: the current folder.
         env: by default `environment()`.
-        options: of `subprocess.Popen`.
+        options: of `subprocess.Popen`; `preexec_fn` begins with the signals of a terminal.
     """
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    prepare = options.pop("preexec_fn", None)
+
+    def begin() -> None:
+        _as_in_a_terminal()
+        if prepare:
+            prepare()
+
     return _Ended(
         list(map(str, command)),
         cwd=folder,
         env=dict(env or environment()),
         encoding="utf-8",
-        preexec_fn=_as_in_a_terminal,
+        preexec_fn=begin,
         **{**pipes, **options},
     )
 
