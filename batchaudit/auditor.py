@@ -16,15 +16,14 @@ import xxhash
 from batchaudit import sources, strategies
 from batchaudit.capture.fingerprint import fingerprint
 from batchaudit.capture.ids import Key, sample_ids
-from batchaudit.capture.provenance import place
 from batchaudit.capture.recorder import Recorder
 from batchaudit.capture.restore import preserved_streams
 from batchaudit.capture.rng import StreamReader
 from batchaudit.errors import BatchauditError, UsageError, WorkerError, in_full
 from batchaudit.journal.manifest import BASELINE, BASELINE_AGAIN, BASELINE_RESEEDED, Asked, Manifest
-from batchaudit.journal.writer import JournalWriter
 from batchaudit.sources import torch_loader
 from batchaudit.strategies import Job, Skip, Strategy
+from batchaudit.watching import open_journal
 
 # What drives a loader that has workers of its own; everything else would put workers around workers.
 _OF_LOADERS = ("as-is", "serial", "torch")
@@ -172,16 +171,7 @@ class Auditor:
 
     @contextmanager
     def _job(self, name: str, epochs: int) -> Iterator[Job]:
-        where = place()
-        journal = JournalWriter(
-            self._folder,
-            source=self.manifest.source,
-            strategy=name,
-            run=self._folder.name,
-            attempt=self.manifest.attempt,
-            rank=where.rank,
-            world=where.world,
-        )
+        journal = open_journal(self._folder, self.manifest.source, name, self.manifest.attempt)
         recorder = Recorder(journal, self._key)
 
         def tell(epoch: int, step: int) -> None:

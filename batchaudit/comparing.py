@@ -14,14 +14,13 @@ import pandas as pd
 from batchaudit.analysis import compare as analysis
 from batchaudit.analysis.compare import Compared, Stream
 from batchaudit.analysis.sequences import Likeness
-from batchaudit.analysis.tables import CONSUMED, tables
+from batchaudit.analysis.tables import handed_over, tables
 from batchaudit.errors import UsageError
 from batchaudit.journal import manifest as manifests
-from batchaudit.journal.manifest import BASELINE, BASELINE_AGAIN, BASELINE_RESEEDED
-from batchaudit.journal.reader import Health, Log, load
+from batchaudit.journal.manifest import BASELINES
+from batchaudit.journal.reader import Log, load
 from batchaudit.report.comparison import Alone, Comparison, Grain, Pair, Side
 
-_BASELINES = (BASELINE, BASELINE_AGAIN, BASELINE_RESEEDED)
 _Name = tuple[str, str]
 """A source and its strategy."""
 
@@ -114,7 +113,7 @@ class _Run:
         groups = {
             (str(source), str(strategy)): rows
             for (source, strategy), rows in events.groupby(["source", "strategy"], observed=True, sort=False)
-            if strategy not in _BASELINES and (source, strategy) not in skipped
+            if strategy not in BASELINES and (source, strategy) not in skipped
         }
         return _Run(path, letter, tuple(chosen), log, groups)
 
@@ -134,11 +133,10 @@ class _Run:
 
     def notes(self) -> list[str]:
         """What to know of this log."""
-        notes = [f"the log of {self.letter} is not whole: {_lost(self.log.health)}."] * (
-            not self.side.complete
-        )
-        world = max((int(writer.get("world", 1)) for writer in self.log.writers), default=1)
-        missing = sorted(set(range(world)) - {int(rank) for rank in self.log.events["rank"].unique()})
+        notes = []
+        if not self.side.complete:
+            notes.append(f"the log of {self.letter} is not whole: {self.log.health.lost}.")
+        missing = self.log.missing_ranks(self.log.events)
         if missing:
             notes.append(f"{self.letter} lacks the log of rank {', '.join(map(str, missing))}.")
         unseen = [source for (source, _), events in self.groups.items() if not _consumed(events)]
@@ -151,13 +149,7 @@ class _Run:
 
 
 def _consumed(events: pd.DataFrame) -> bool:
-    handed = (events["stage"].astype(str) == "delivered") | ((events["flags"] & CONSUMED) > 0)
-    return bool(handed.any()) or not (events["stage"].astype(str) == "produced").any()
-
-
-def _lost(health: Health) -> str:
-    lost = f"{health.bytes_dropped:,} bytes dropped, {health.gaps:,} events missing"
-    return "; ".join([lost, *health.failures, *(f"{name}: unreadable" for name in health.files_unreadable)])
+    return bool(handed_over(events).any()) or not bool((events["stage"] == "produced").any())
 
 
 def _named(

@@ -12,15 +12,21 @@ from batchaudit.analysis import seeds, uniqueness, workers
 from batchaudit.analysis.baseline import Baseline
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.splits import Part
-from batchaudit.analysis.tables import CONSUMED, LIVE, Tables, tables
+from batchaudit.analysis.tables import LIVE, Tables, handed_over, tables
 from batchaudit.diagnosis import diagnose, split_leak
 from batchaudit.diagnosis.finding import Finding, Verdict
 from batchaudit.journal import manifest as manifests
-from batchaudit.journal.manifest import BASELINE, BASELINE_AGAIN, BASELINE_RESEEDED, Asked, Manifest
+from batchaudit.journal.manifest import (
+    BASELINE,
+    BASELINE_AGAIN,
+    BASELINE_RESEEDED,
+    BASELINES,
+    Asked,
+    Manifest,
+)
 from batchaudit.journal.reader import Health, Log, load
 from batchaudit.report.model import Report, Run
 
-_BASELINES = (BASELINE, BASELINE_AGAIN, BASELINE_RESEEDED)
 _UNSEEN = (
     "no batch of it was seen: wrap what is given to fit() or what the loop goes over, after its last "
     "transformation"
@@ -58,7 +64,7 @@ def build(folder: Path, attempt: int | None = None, log: Log | None = None) -> R
         complete=log.health.complete,
         notes=tuple(_notes(log.health, [asked[number] for number in shown if number in asked], events)),
         ranks=tuple(sorted({int(rank) for rank in events["rank"].unique()})) or (0,),
-        missing_ranks=_missing(log, events),
+        missing_ranks=log.missing_ranks(events),
         attempts=tuple(known),
         across=tuple(finding for finding, _ in between if finding is not None),
         across_verdicts=tuple(dict.fromkeys(verdict for _, verdict in between)),
@@ -120,7 +126,7 @@ class _Attempt:
         asked = [(self._asked.source, entry) for entry in self._asked.strategies] if self._asked else []
         named = {(source, entry.strategy) for source, entry in asked}
         others = [(s, Asked(t, finished=True)) for s, t in self._groups if (s, t) not in named]
-        return asked + [(s, entry) for s, entry in others if entry.strategy not in _BASELINES]
+        return asked + [(s, entry) for s, entry in others if entry.strategy not in BASELINES]
 
     def run(self, source: str, entry: Asked) -> Run:
         """One run's figures and findings."""
@@ -209,17 +215,11 @@ def _error(entry: Asked) -> str | None:
     return "the audit ended before this strategy did: its process was killed, or is still running"
 
 
-def _missing(log: Log, events: pd.DataFrame) -> tuple[int, ...]:
-    world = max((int(writer.get("world", 1)) for writer in log.writers), default=1)
-    return tuple(sorted(set(range(world)) - {int(rank) for rank in events["rank"].unique()}))
-
-
 def _notes(health: Health, asked: list[Manifest], events: pd.DataFrame) -> list[str]:
     notes = []
-    consumed = (events["stage"] == "delivered") | ((events["flags"] & CONSUMED) > 0)
     made = events[events["stage"] == "produced"]
     unseen = sorted(
-        {str(name) for name in made["source"]} - {str(name) for name in events["source"][consumed]}
+        {str(name) for name in made["source"]} - {str(name) for name in events["source"][handed_over(events)]}
     )
     if unseen:
         notes.append(
@@ -227,11 +227,7 @@ def _notes(health: Health, asked: list[Manifest], events: pd.DataFrame) -> list[
             "was delivered."
         )
     if not health.complete:
-        lost = f"{health.bytes_dropped:,} bytes dropped, {health.gaps:,} events missing"
-        more = [*health.failures, *(f"{name}: unreadable" for name in health.files_unreadable)]
-        notes.append(
-            "the log is not whole: " + "; ".join([lost, *more]) + ". What is missing may hold duplicates."
-        )
+        notes.append(f"the log is not whole: {health.lost}. What is missing may hold duplicates.")
     for source, said in made.groupby("source", observed=True)["text"].unique().items():
         unhashable = sorted({text for text in said if text})
         if unhashable:

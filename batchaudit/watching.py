@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,17 +160,7 @@ class Watched:
             "framework": sources.framework_of(source),
             "ids": "key" if key else sources.id_space(source),
         }
-        where = place()
-        journal = JournalWriter(
-            self._folder,
-            source=name,
-            strategy=LIVE,
-            run=self._folder.name,
-            attempt=self._attempt,
-            rank=where.rank,
-            world=where.world,
-            about=about,
-        )
+        journal = open_journal(self._folder, name, LIVE, self._attempt, about)
         recorder = Recorder(journal, key, Passes(steps or sources.endless_length(source)))
         self._journals[name] = journal
         recorder.hook("watched")  # so that a source of which nothing is seen is in the report, too
@@ -216,6 +206,31 @@ def _reference(thing: Any) -> Callable[[], Any]:
 
 def _watch(source: Any, recorder: Recorder) -> Any:
     return (arrays if arrays.is_arrays(source) else sources).watch(source, recorder)
+
+
+def open_journal(
+    folder: Path, source: str, strategy: str, attempt: int, about: Mapping[str, Any] | None = None
+) -> JournalWriter:
+    """The journal of one source under one strategy, of this rank.
+
+    Args:
+        folder: the run's folder, whose name is the run's.
+        source: the source's name.
+        strategy: how it is driven.
+        attempt: which start of the run this is.
+        about: what else is known of the source.
+    """
+    where = place()
+    return JournalWriter(
+        folder,
+        source=source,
+        strategy=strategy,
+        run=folder.name,
+        attempt=attempt,
+        rank=where.rank,
+        world=where.world,
+        about=about,
+    )
 
 
 def numbered(name: str, taken: Any) -> str:

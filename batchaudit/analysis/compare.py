@@ -16,9 +16,8 @@ import pandas as pd
 
 from batchaudit.analysis import sequences
 from batchaudit.analysis.sequences import Likeness, Sequence
-from batchaudit.analysis.tables import UNHASHABLE, Tables
+from batchaudit.analysis.tables import NO_SAMPLES, UNHASHABLE, Tables
 
-_NO_SAMPLES = 8  # a flag of journal/layout.py, which analysis does not import
 _SHOWN = 8
 """How many ids of a batch are named."""
 
@@ -178,7 +177,7 @@ def _samples(a: Stream, b: Stream, column: str) -> Likeness:
 
 def _sampled(stream: Stream) -> bool:
     """Whether every sample of every batch has a digest."""
-    lacking = (stream.batches["flags"] & (_NO_SAMPLES | UNHASHABLE)) > 0
+    lacking = (stream.batches["flags"] & (NO_SAMPLES | UNHASHABLE)) > 0
     return not lacking.any() and not stream.samples["digest"].isna().any()
 
 

@@ -13,10 +13,9 @@ import numpy as np
 import pandas as pd
 
 from batchaudit.analysis import sequences
-from batchaudit.analysis.tables import UNHASHABLE, Tables
+from batchaudit.analysis.tables import NO_SAMPLES, UNHASHABLE, Tables
 
 TRAINING, VALIDATION = "training", "validation"
-_NO_SAMPLES = 8  # a flag of journal/layout.py, which analysis does not import
 _OFTEN = 0.01
 """A content that fills more of a pass than this, and comes more than twice as often as most, is padding."""
 
@@ -139,7 +138,7 @@ def _unlike(*parts: Part) -> str:
     sizes = []
     for part in parts:
         delivered = part.tables.delivered
-        if bool(((delivered["flags"] & (_NO_SAMPLES | UNHASHABLE)) > 0).any()):
+        if bool(((delivered["flags"] & (NO_SAMPLES | UNHASHABLE)) > 0).any()):
             return f"not every sample of {part.name} could be hashed"
         filled = delivered[delivered["samples"] > 0]
         sizes.append(set(filled["nbytes"] / filled["samples"]))

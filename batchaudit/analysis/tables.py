@@ -10,7 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-PROBE, UNHASHABLE, CONSUMED = 1, 4, 32  # the flags of journal/layout.py, which analysis does not import
+PROBE, UNHASHABLE, NO_SAMPLES, CONSUMED = (
+    1,
+    4,
+    8,
+    32,
+)  # the flags of journal/layout.py, which analysis does not import
 _A_LOOK = 2
 """An unfinished pass of no more batches than this, before any that goes further, is a look."""
 LIVE = "live"
@@ -86,6 +91,15 @@ def tables(events: pd.DataFrame, samples: pd.DataFrame) -> Tables:
         events[stage == "raised"],
         _with_ids(samples, delivered),
     )
+
+
+def handed_over(events: pd.DataFrame) -> pd.Series:
+    """Which events tell of a batch that was handed over, in a record of its own or in that of its making.
+
+    Args:
+        events: rows of `Log.events`.
+    """
+    return (events["stage"] == "delivered") | ((events["flags"] & CONSUMED) > 0)
 
 
 def _delivered(handed: pd.DataFrame, produced: pd.DataFrame, hooks: pd.DataFrame) -> pd.DataFrame:

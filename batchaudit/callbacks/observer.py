@@ -111,13 +111,13 @@ def look(folder: Path, attempt: int, since_ns: int) -> dict[str, Any]:
 
 def _lately(log: Log, attempt: int, since_ns: int) -> list[str]:
     """The sources that have delivered something since then."""
-    from batchaudit.analysis.tables import CONSUMED, LIVE, PROBE
+    from batchaudit.analysis.tables import LIVE, PROBE, handed_over
 
     events = log.events
-    stage, flags = events["stage"].astype(str), events["flags"]
-    handed = (stage == "delivered") | ((stage == "produced") & ((flags & CONSUMED) > 0))
     ours = (events["attempt"] == attempt) & (events["strategy"].astype(str) == LIVE)
-    lately = events[ours & handed & ((flags & PROBE) == 0) & (events["ended_ns"] > since_ns)]
+    lately = events[
+        ours & handed_over(events) & ((events["flags"] & PROBE) == 0) & (events["ended_ns"] > since_ns)
+    ]
     return sorted(lately["source"].astype(str).unique())
 
 

@@ -117,8 +117,7 @@ def _telling(consumer: Consumer) -> tf_data.Note:
     def note(batch: Any, waited_ns: int) -> None:
         consumer = known()
         if consumer is not None:
-            with consumer.recorder.as_worker(0):  # whichever of TensorFlow's threads this is
-                consumer.deliver(batch, waited_ns)
+            consumer.deliver(batch, waited_ns)
 
     return note
 

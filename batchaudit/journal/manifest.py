@@ -21,6 +21,7 @@ VERSION = 1
 BASELINE = "baseline"
 BASELINE_AGAIN = "baseline, again"
 BASELINE_RESEEDED = "baseline, reseeded"
+BASELINES = (BASELINE, BASELINE_AGAIN, BASELINE_RESEEDED)
 _NAME = re.compile(r"manifest-(\d{4,})\.json")
 # A rank that is not the first only leaves a mark of its starts, by which its attempts are counted.
 _MARK = re.compile(r"rank-(\d+)-attempt-(\d{4,})")

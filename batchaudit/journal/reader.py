@@ -54,6 +54,13 @@ class Health:
         """Whether nothing is known to be missing; what was never delivered shows only by comparison."""
         return not (self.bytes_dropped or self.gaps or self.files_unreadable or self.failures)
 
+    @property
+    def lost(self) -> str:
+        """What is known to be missing, in words."""
+        lost = f"{self.bytes_dropped:,} bytes dropped, {self.gaps:,} events missing"
+        unreadable = (f"{name}: unreadable" for name in self.files_unreadable)
+        return "; ".join([lost, *self.failures, *unreadable])
+
 
 @dataclass(frozen=True)
 class Log:
@@ -70,6 +77,15 @@ class Log:
     samples: pd.DataFrame
     health: Health
     writers: tuple[dict[str, Any], ...] = ()
+
+    def missing_ranks(self, events: pd.DataFrame) -> tuple[int, ...]:
+        """The ranks that the world size says should be there, and of which nothing is.
+
+        Args:
+            events: the rows of `events` that are looked at.
+        """
+        world = max((int(writer.get("world", 1)) for writer in self.writers), default=1)
+        return tuple(sorted(set(range(world)) - {int(rank) for rank in events["rank"].unique()}))
 
 
 def load(folder: str | os.PathLike[str]) -> Log:
