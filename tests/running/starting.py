@@ -64,8 +64,8 @@ def start(
 
 
 def _as_in_a_terminal() -> None:
-    """A shell's background job, in which the tests may run, ignores what a person types, and so would this."""
-    for number in (signal.SIGINT, signal.SIGQUIT):
+    """A shell's background job, or nohup, in which the tests may run, ignores some signals, and so would this."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
 
