@@ -16,7 +16,7 @@ import pandas as pd
 
 from batchaudit.analysis import sequences
 from batchaudit.analysis.sequences import Likeness, Sequence
-from batchaudit.analysis.tables import NO_SAMPLES, UNHASHABLE, Tables
+from batchaudit.analysis.tables import NO_SAMPLES, UNHASHABLE, Tables, in_order
 
 _SHOWN = 8
 """How many ids of a batch are named."""
@@ -110,12 +110,10 @@ def _batches(tables: Tables) -> pd.DataFrame:
 
 def _part(batches: pd.DataFrame, samples: pd.DataFrame) -> Stream:
     """One attempt of one rank: its batches labelled anew, its samples in their order."""
-    batch = batches.index.get_indexer(pd.Index(samples["event"]))
-    ours = samples.assign(batch=batch)[batch >= 0]
-    order = np.lexsort((ours["position"].to_numpy(), ours["batch"].to_numpy()))
+    ours, place = in_order(samples, batches)
     return Stream(
         batches.drop(columns="rank").assign(epoch=batches["epoch"].clip(lower=0)).reset_index(drop=True),
-        ours[["batch", "digest", "id"]].iloc[order],
+        ours.assign(batch=place)[["batch", "digest", "id"]],
     )
 
 

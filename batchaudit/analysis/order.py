@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from batchaudit.analysis.tables import Tables
+from batchaudit.analysis.tables import Tables, in_order
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,10 @@ def _orders(tables: Tables) -> list[dict[Any, np.ndarray]] | None:
     if not tables.ids_known:
         return None
     delivered = tables.delivered
-    rows = tables.samples[tables.samples["event"].isin(delivered.index)]
-    place = pd.Series(np.arange(len(delivered)), index=delivered.index)
+    rows, place = in_order(tables.samples, delivered)
     ordered = rows.assign(
-        place=place.reindex(rows["event"]).to_numpy(),
-        epoch=delivered["epoch"].reindex(rows["event"]).to_numpy(),
-        rank=delivered["rank"].reindex(rows["event"]).to_numpy(),
-    ).sort_values(["place", "position"])
+        epoch=delivered["epoch"].to_numpy()[place], rank=delivered["rank"].to_numpy()[place]
+    )
     return [
         {rank: of_rank["id"].to_numpy() for rank, of_rank in of_epoch.groupby("rank")}
         for _, of_epoch in ordered.groupby("epoch", sort=True)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from batchaudit.analysis import sequences
-from batchaudit.analysis.tables import NO_SAMPLES, UNHASHABLE, Tables
+from batchaudit.analysis.tables import NO_SAMPLES, UNHASHABLE, Tables, in_order
 
 TRAINING, VALIDATION = "training", "validation"
 _OFTEN = 0.01
@@ -155,10 +155,7 @@ def _unlike(*parts: Part) -> str:
 def _rows(tables: Tables, column: str) -> pd.DataFrame:
     """Every delivered sample in order: epoch, the epoch's ordinal, step and value."""
     delivered = tables.delivered
-    place = delivered.index.get_indexer(pd.Index(tables.samples["event"]))
-    samples, place = tables.samples[place >= 0], place[place >= 0]
-    order = np.lexsort((samples["position"].to_numpy(), place))
-    samples, place = samples.iloc[order], place[order]
+    samples, place = in_order(tables.samples, delivered)
     epochs = delivered["epoch"].to_numpy()
     return pd.DataFrame(
         {

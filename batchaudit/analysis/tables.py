@@ -6,6 +6,7 @@ Requires pandas.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -100,6 +101,23 @@ def handed_over(events: pd.DataFrame) -> pd.Series:
         events: rows of `Log.events`.
     """
     return (events["stage"] == "delivered") | ((events["flags"] & CONSUMED) > 0)
+
+
+def in_order(samples: pd.DataFrame, batches: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
+    """The samples of some batches, in the order of these.
+
+    Args:
+        samples: rows of `Log.samples`.
+        batches: rows of `Tables.delivered`, in their order, with their labels.
+
+    Returns:
+        The rows of `samples` that hang on the batches, and for each the place of its batch: int64, shape
+        (rows,), from 0.
+    """
+    place = batches.index.get_indexer(pd.Index(samples["event"]))
+    samples, place = samples[place >= 0], place[place >= 0]
+    order = np.lexsort((samples["position"].to_numpy(), place))
+    return samples.iloc[order], place[order]
 
 
 def _delivered(handed: pd.DataFrame, produced: pd.DataFrame, hooks: pd.DataFrame) -> pd.DataFrame:

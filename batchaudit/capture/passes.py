@@ -77,7 +77,7 @@ class Passes:
     @property
     def here(self) -> bool:
         """Whether what is made in this process is also consumed in it, by whoever asks for it."""
-        return self.owners <= 0 and self._process == os.getpid()
+        return self.free and self._process == os.getpid()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # What another process makes of a source that it was sent goes on to somebody else.

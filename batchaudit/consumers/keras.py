@@ -15,7 +15,7 @@ import sys
 import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from types import CodeType, FrameType, GeneratorType
+from types import CodeType, GeneratorType
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from keras.src.trainers.epoch_iterator import EpochIterator
 
 from batchaudit import consumers
 from batchaudit.capture.recorder import Recorder
-from batchaudit.consumers import keras_adapters, places
+from batchaudit.consumers import keras_adapters, places, trainers
 from batchaudit.consumers.consumer import Consumer
 from batchaudit.consumers.transit import replaced
 from batchaudit.sources import arrays, recorder_of, subclass
@@ -37,8 +37,6 @@ _MOST_LEAVES = 64
 
 # The methods of a trainer that pull a batch to learn its shapes.
 _BUILDERS = ("_symbolic_build", "_maybe_symbolic_build")
-
-_SPLITS = {"fit": "training", "evaluate": "validation", "predict": "prediction"}
 
 
 @contextmanager
@@ -187,10 +185,10 @@ def _is_fed(x: Any) -> bool:
 
 
 def _place_and_split(source: Any) -> tuple[str, str | None]:
-    place, line, frame = places.of(source), places.caller(), _trainer(sys._getframe(1))
+    place, line, frame = places.of(source), places.caller(), trainers.executing("keras")
     if frame is None:
         return place or line, None
-    split = _SPLITS[frame.f_code.co_name]
+    split = trainers.SPLITS[frame.f_code.co_name]
     if split == "training" and frame.f_lineno != _first_lines.setdefault(frame.f_code, frame.f_lineno):
         # `fit` makes its iterator for training first, and in another of its lines the one for validation.
         return place or f"{line} (validation)", "validation"
@@ -198,14 +196,3 @@ def _place_and_split(source: Any) -> tuple[str, str | None]:
 
 
 _first_lines: dict[CodeType, int] = {}
-
-
-def _trainer(frame: FrameType | None) -> FrameType | None:
-    """Keras' `fit`, `evaluate` or `predict` that is being executed."""
-    for _ in range(12):
-        if frame is None:
-            return None
-        if frame.f_code.co_name in _SPLITS and frame.f_globals.get("__name__", "").startswith("keras."):
-            return frame
-        frame = frame.f_back
-    return None

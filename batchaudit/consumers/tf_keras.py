@@ -8,12 +8,10 @@ which may be another thread or process, and the tickets of their batches come al
 from __future__ import annotations
 
 import functools
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -23,7 +21,7 @@ from tf_keras.src.utils import data_utils
 
 from batchaudit import consumers
 from batchaudit.capture.recorder import Recorder
-from batchaudit.consumers import places
+from batchaudit.consumers import places, trainers
 from batchaudit.consumers.consumer import Consumer
 from batchaudit.consumers.transit import (
     Transit,
@@ -37,7 +35,6 @@ from batchaudit.sources import arrays, recorder_of, tf_data
 from batchaudit.sources.subclass import is_twin, untwin
 
 _CONSUMER = "_batchaudit_consumer"
-_SPLITS = {"fit": "training", "evaluate": "validation", "predict": "prediction"}
 
 
 @contextmanager
@@ -145,7 +142,8 @@ def _consumed(
 ) -> tuple[tuple[Any, Any, Any], Consumer | None]:
     """What tf_keras is to be given for (x, y, sample_weight), and the consumer where a source is watched."""
     x, y, weights = given
-    function = _function()
+    executing = trainers.executing("tf_keras")
+    function = executing.f_code.co_name if executing is not None else ""
     recorder = _recorder(x)
     if recorder is None and function:
         x, recorder = _adopted(x, function, kwargs)
@@ -175,7 +173,7 @@ def _adopted(x: Any, function: str, kwargs: dict[str, Any]) -> tuple[Any, Record
         source = next((leaf for leaf in tf.nest.flatten(x) if isinstance(leaf, np.ndarray)), None)
     if not _is_source(source):
         return x, None
-    split = _SPLITS[function]
+    split = trainers.SPLITS[function]
     if function == "fit" and "class_weight" not in kwargs:
         split = "validation"  # `fit` makes that handler without what only a training has
     place = places.of(source) or places.caller()
@@ -197,19 +195,6 @@ def _is_source(x: Any) -> bool:
 
 
 _training_places: set[str] = set()
-
-
-def _function() -> str:
-    """Which of the model's functions is being executed; "" for none."""
-    frame: FrameType | None = sys._getframe(1)
-    for _ in range(12):
-        if frame is None:
-            return ""
-        name = frame.f_code.co_name
-        if name in _SPLITS and frame.f_globals.get("__name__", "").startswith("tf_keras."):
-            return name
-        frame = frame.f_back
-    return ""
 
 
 # -- its workers ----------------------------------------------------------------------------------
