@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from batchaudit import sources, strategies
 from batchaudit.auditor import Auditor, Progress, Target
 from batchaudit.capture.ids import Key
+from batchaudit.capture.provenance import place
 from batchaudit.capture.restore import preserved_streams
 from batchaudit.errors import UsageError
 from batchaudit.journal.manifest import Asked, Manifest, next_attempt
+from batchaudit.probes import check
 from batchaudit.strategies import Strategy
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ def audit(
     name: str | None = None,
     out: str | os.PathLike[str] | None = None,
     timeout: float = 120.0,
+    probes: bool | Sequence[str] = True,
+    probe_seconds: float = 60.0,
     on_progress: Progress | None = None,
 ) -> Report:
     """Audits what feeds a training, before the training.
@@ -52,6 +56,9 @@ def audit(
         name: what to call the source; by default the name of the callable, or of the source's type.
         out: a folder for the log; by default it is not kept.
         timeout: seconds without a batch after which workers are given up.
+        probes: small experiments for what the strategies alone do not show, such as the same index for every
+            worker: True for those that can tell anything here, False for none, or the names of some.
+        probe_seconds: how long they may take, all together.
         on_progress: told (strategy, epoch, step) of every delivered batch.
 
     Returns:
@@ -60,11 +67,13 @@ def audit(
     Raises:
         UsageError: what was given cannot be audited; the message says why and what to do.
     """
-    _check_counts(epochs, steps_per_epoch, timeout)
+    _check_counts(epochs, steps_per_epoch, timeout, probe_seconds)
+    asked_probes = check(probes)
     asked = [_strategy(text) for text in strategies] if strategies is not None else None
     if asked == []:
         raise UsageError("no strategy was given: name at least one, such as 'serial'.")
     target = Target.of(source, name)
+    rank = place().rank
     with _folder(out) as folder, preserved_streams():
         kind = sources.kind_of(target.new())
         if kind is sources.Kind.ITERATOR:
@@ -72,27 +81,31 @@ def audit(
         asked = asked or _defaults(target.last)
         workers = sources.workers_of(target.last)
         manifest = Manifest(
-            next_attempt(folder),
+            next_attempt(folder, rank),
             target.name,
             kind.value,
             target.renewable,
             epochs,
             steps_per_epoch,
             tuple(Asked(str(s), workers if s.family == "as-is" else s.workers) for s in asked),
+            rank=rank,
         )
-        auditor = Auditor(target, manifest, folder, key, timeout, on_progress)
+        auditor = Auditor(target, manifest, folder, key, timeout, on_progress, asked_probes, probe_seconds)
         auditor.baseline()
+        auditor.probe_source()
         for strategy in asked:
             auditor.run(strategy)
-        return report(folder, attempt=auditor.manifest.attempt)
+        # Other ranks may still be at it: what lies between them is in `batchaudit report`.
+        return report(folder, attempt=auditor.manifest.attempt, rank=rank)
 
 
-def report(folder: str | os.PathLike[str], *, attempt: int | None = None) -> Report:
+def report(folder: str | os.PathLike[str], *, attempt: int | None = None, rank: int | None = None) -> Report:
     """Reads a run's folder and diagnoses it.
 
     Args:
         folder: the run's folder.
-        attempt: which attempt; by default the last one.
+        attempt: which attempt; by default all of them.
+        rank: which training process; by default all of them.
 
     Returns:
         The report.
@@ -102,16 +115,35 @@ def report(folder: str | os.PathLike[str], *, attempt: int | None = None) -> Rep
     """
     from batchaudit.reporting import build  # pandas is loaded only now, after the workers have gone
 
-    return build(Path(folder), attempt)
+    return build(Path(folder), attempt, rank=rank)
 
 
-def _check_counts(epochs: int, steps_per_epoch: int | None, timeout: float) -> None:
+def report_together(folders: Sequence[str | os.PathLike[str]]) -> Report | None:
+    """Reads a run of which each rank has logged to a folder of its own, and diagnoses it.
+
+    Args:
+        folders: the ranks' folders.
+
+    Returns:
+        The report; None where they are no such folders.
+
+    Raises:
+        JournalError: there is no log in one of them, or it cannot be read.
+    """
+    from batchaudit.reporting import build_together
+
+    return build_together([Path(folder) for folder in folders])
+
+
+def _check_counts(epochs: int, steps_per_epoch: int | None, timeout: float, probe_seconds: float) -> None:
     if epochs < 1:
         raise UsageError(f"epochs={epochs}: at least 1 epoch is needed.")
     if steps_per_epoch is not None and steps_per_epoch < 1:
         raise UsageError(f"steps_per_epoch={steps_per_epoch}: at least 1 is needed, or None.")
     if timeout <= 0:
         raise UsageError(f"timeout={timeout}: a number of seconds above 0 is needed.")
+    if probe_seconds < 0:
+        raise UsageError(f"probe_seconds={probe_seconds}: a number of seconds from 0 on is needed.")
 
 
 def _strategy(text: str) -> Strategy:

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import xxhash
 
-from batchaudit import sources, strategies
+from batchaudit import probes, sources, strategies
 from batchaudit.capture.fingerprint import fingerprint
 from batchaudit.capture.ids import Key, sample_ids
 from batchaudit.capture.recorder import Recorder
 from batchaudit.capture.restore import preserved_streams
 from batchaudit.capture.rng import StreamReader
 from batchaudit.errors import BatchauditError, UsageError, WorkerError, in_full
+from batchaudit.journal.layout import Event, Stage
 from batchaudit.journal.manifest import BASELINE, BASELINE_AGAIN, BASELINE_RESEEDED, Asked, Manifest
+from batchaudit.journal.manifest import probe as probe_name
+from batchaudit.journal.writer import JournalWriter
+from batchaudit.probes import Subject
 from batchaudit.sources import torch_loader
 from batchaudit.strategies import Job, Skip, Strategy
 from batchaudit.watching import open_journal
@@ -98,6 +104,8 @@ class Auditor:
         key: Key | None,
         timeout: float,
         on_progress: Progress | None,
+        asked_probes: frozenset[str] = frozenset(),
+        probe_seconds: float = 0.0,
     ) -> None:
         self.manifest = manifest
         self._target = target
@@ -106,6 +114,9 @@ class Auditor:
         self._timeout = timeout
         self._on_progress = on_progress
         self._checked_key = key is None
+        self._probes = asked_probes
+        self._seconds_left = probe_seconds
+        self._drawn: bool | None = None
         manifest.write(folder)  # now: an audit that is killed still says what it was asked
 
     def baseline(self) -> None:
@@ -116,11 +127,12 @@ class Auditor:
         if self._one_pass:
             return
         serial = self._asked("serial")
-        self._serially(BASELINE if serial is None else "serial", epochs=self.manifest.epochs)
+        first = self._serially(BASELINE if serial is None else "serial", epochs=self.manifest.epochs)
         if serial is not None:
             self._note(replace(serial, finished=True))
-        self._serially(BASELINE_AGAIN, epochs=1)
-        self._serially(BASELINE_RESEEDED, epochs=1, seed=_other_seed())
+        again = self._serially(BASELINE_AGAIN, epochs=1)
+        reseeded = self._serially(BASELINE_RESEEDED, epochs=1, seed=_other_seed())
+        self._drawn = len({*first.values(), *again.values(), *reseeded.values()}) > 1
 
     @property
     def _one_pass(self) -> bool:
@@ -129,14 +141,21 @@ class Auditor:
     def _asked(self, name: str) -> Asked | None:
         return next((asked for asked in self.manifest.strategies if asked.strategy == name), None)
 
-    def _serially(self, name: str, epochs: int, seed: int | None = None) -> None:
+    def _serially(self, name: str, epochs: int, seed: int | None = None) -> dict[int, int]:
+        """Drives serial epochs and returns a number for each, equal where their samples are."""
+        tally: dict[int, int] = {}
+
+        def add(epoch: int, content: int) -> None:
+            tally[epoch] = (tally.get(epoch, 0) + content) % 2**64
+
         try:
-            with preserved_streams(seed), self._job(name, epochs) as job:
+            with preserved_streams(seed), self._job(name, epochs, add) as job:
                 strategies.drive(job, strategies.parse("serial"))
         except BatchauditError as error:
             raise type(error)(f"{self.manifest.source}: {error}") from None
         except Exception as error:
             raise UsageError(f"{self.manifest.source} raised {_in_words(error)}") from error
+        return tally
 
     def run(self, strategy: Strategy) -> None:
         """Drives one strategy; what goes wrong in it is noted, not raised."""
@@ -155,6 +174,67 @@ class Auditor:
         except Exception as error:
             asked = replace(asked, error=in_full(error))
         self._note(replace(asked, finished=True))
+        if asked.skipped is None and asked.error is None and not self._one_pass:
+            concrete = probes.concrete(self._target.last, strategy)
+            self._probe(probes.OF_STRATEGY, name, concrete)
+
+    def probe_source(self) -> None:
+        """Makes the probes that have nothing to do with how the source is driven."""
+        if not self._one_pass:
+            self._probe(probes.OF_SOURCE, "serial", strategies.parse("serial"))
+
+    def _subject(self) -> Subject:
+        last = self._target.last
+        kind, loader = sources.Kind(self.manifest.kind), torch_loader.is_loader(last)
+        return Subject(
+            self._target.new,
+            kind,
+            self._target.renewable,
+            loader,
+            torch_loader.has_indices(last) if loader else kind is sources.Kind.INDEXED,
+            self.manifest.epochs,
+            self._drawn,
+        )
+
+    def _probe(self, some: tuple[Any, ...], asked: str, strategy: Strategy) -> None:
+        """Makes probes of a strategy; one that cannot be made is noted, and harms nothing.
+
+        Args:
+            some: the probes.
+            asked: the strategy as it was asked for, under which the probes are logged.
+            strategy: the same with workers of its own.
+        """
+        subject = self._subject()
+        for probe in some:
+            if probe.NAME not in self._probes or not probe.wanted(subject, strategy):
+                continue
+            name = probe_name(probe.NAME, asked)
+            contents: list[int] = []
+            reason = self._one_probe(probe, name, strategy, contents)
+            if probe.NAME == probes.same_index.NAME:
+                subject = replace(subject, suspect=1 < len(set(contents)) < len(contents))
+            if reason:
+                self.manifest = replace(self.manifest, probes={**self.manifest.probes, name: reason})
+                self.manifest.write(self._folder)
+
+    def _one_probe(self, probe: Any, name: str, strategy: Strategy, contents: list[int]) -> str:
+        """Makes one probe; returns why it could not be made, or nothing."""
+        if self._seconds_left <= 0:
+            return "the time for probes was used up: give more with probe_seconds="
+        began = time.monotonic()
+        try:
+            with (
+                preserved_streams(),
+                self._job(name, probe.EPOCHS, lambda _, content: contents.append(content)) as job,
+            ):
+                patience = min(self._timeout, self._seconds_left)
+                probe.drive(replace(job, timeout=patience, until=began + self._seconds_left), strategy)
+        except Exception as error:
+            said = str(error).strip() or type(error).__name__
+            return said.splitlines()[-1 if "Traceback" in said else 0]
+        finally:
+            self._seconds_left -= time.monotonic() - began
+        return ""
 
     def _check_can_run(self, strategy: Strategy) -> None:
         own = sources.workers_of(self._target.last) if torch_loader.is_loader(self._target.last) else 0
@@ -169,10 +249,15 @@ class Auditor:
         self.manifest = self.manifest.with_strategy(asked)
         self.manifest.write(self._folder)
 
+    @cached_property
+    def _about(self) -> dict[str, Any]:
+        said = sources.about(self._target.last)
+        return {**said, "ids": "key"} if self._key is not None else said
+
     @contextmanager
-    def _job(self, name: str, epochs: int) -> Iterator[Job]:
-        journal = open_journal(self._folder, self.manifest.source, name, self.manifest.attempt)
-        recorder = Recorder(journal, self._key)
+    def _job(self, name: str, epochs: int, note: _Note | None = None) -> Iterator[Job]:
+        journal = open_journal(self._folder, self.manifest.source, name, self.manifest.attempt, self._about)
+        recorder = Recorder(journal if note is None else _Noted(journal, note), self._key)
 
         def tell(epoch: int, step: int) -> None:
             if self._on_progress is not None:
@@ -188,6 +273,7 @@ class Auditor:
                 self._target.renewable,
                 _is_sized(self._target.last),
                 tell,
+                plain=self._target.new,
             )
         finally:
             journal.close()
@@ -203,6 +289,34 @@ class Auditor:
         if batch is not None:
             _try_key(self._key, batch)
         return source
+
+
+def _itself(journal: JournalWriter) -> JournalWriter:
+    return journal
+
+
+_Note = Callable[[int, int], None]
+"""Told the epoch of each delivered batch, and a number that is equal where the samples are, in any order."""
+
+
+class _Noted:
+    """A journal of which the audit also learns at once what was delivered, before anything is analysed."""
+
+    def __init__(self, journal: JournalWriter, note: _Note) -> None:
+        self._journal, self._note = journal, note
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _itself, (self._journal,)  # a worker's own copy has nobody to tell
+
+    @property
+    def closed(self) -> bool:
+        return self._journal.closed
+
+    def append(self, event: Event) -> int:
+        if event.stage == Stage.DELIVERED:
+            samples = event.samples
+            self._note(event.epoch, event.digest_lo if samples is None else int(samples.sum(dtype="u8")))
+        return self._journal.append(event)
 
 
 def _try_key(key: Key, batch: Any) -> None:

@@ -17,7 +17,6 @@ from batchaudit.analysis.sequences import Likeness
 from batchaudit.analysis.tables import handed_over, tables
 from batchaudit.errors import UsageError
 from batchaudit.journal import manifest as manifests
-from batchaudit.journal.manifest import BASELINES
 from batchaudit.journal.reader import Log, load
 from batchaudit.report.comparison import Alone, Comparison, Grain, Pair, Side
 
@@ -95,7 +94,7 @@ class _Run:
     def read(path: Path, letter: str, attempt: int | None) -> _Run:
         log = load(path)
         asked = manifests.read(path)
-        known = sorted({*asked, *(int(number) for number in log.events["attempt"].unique())})
+        known = sorted({*(number for number, _ in asked), *map(int, log.events["attempt"].unique())})
         if attempt is not None and attempt not in known:
             raise UsageError(
                 f"run {letter} ({path}) has no attempt {attempt}; it has {', '.join(map(str, known))}."
@@ -103,9 +102,8 @@ class _Run:
         chosen = known if attempt is None else [attempt]
         skipped = {
             (manifest.source, entry.strategy)
-            for number in chosen
-            for manifest in (asked.get(number),)
-            if manifest is not None
+            for (number, _), manifest in asked.items()
+            if number in chosen
             for entry in manifest.strategies
             if entry.skipped
         }
@@ -113,7 +111,7 @@ class _Run:
         groups = {
             (str(source), str(strategy)): rows
             for (source, strategy), rows in events.groupby(["source", "strategy"], observed=True, sort=False)
-            if strategy not in BASELINES and (source, strategy) not in skipped
+            if manifests.is_shown(str(strategy)) and (source, strategy) not in skipped
         }
         return _Run(path, letter, tuple(chosen), log, groups)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from batchaudit import consumers
 from batchaudit.capture.provenance import place
 from batchaudit.errors import UsageError
-from batchaudit.journal.manifest import Manifest, mark_start, next_attempt
+from batchaudit.journal.manifest import Manifest, next_attempt
 from batchaudit.watching import Watched
 
 if TYPE_CHECKING:
@@ -48,10 +48,7 @@ class Audit:
                 f"the folder {self._folder} cannot be written: {error.strerror or error}."
             ) from None
         with suppress(OSError):  # a log that cannot be written must not stop a training
-            if rank == 0:
-                Manifest(self._attempt, "", kind="live").write(self._folder)
-            else:
-                mark_start(self._folder, rank, self._attempt)
+            Manifest(self._attempt, "", kind="live", rank=rank).write(self._folder)
         self._watched = Watched(self._folder, self._attempt)
         consumers.begin(self._watched)
 

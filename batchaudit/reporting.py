@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,20 @@ import pandas as pd
 from batchaudit.analysis import seeds, uniqueness, workers
 from batchaudit.analysis.baseline import Baseline
 from batchaudit.analysis.evidence import Evidence
+from batchaudit.analysis.ranks import Ranks
 from batchaudit.analysis.splits import Part
 from batchaudit.analysis.tables import LIVE, Tables, handed_over, tables
-from batchaudit.diagnosis import diagnose, split_leak
+from batchaudit.diagnosis import diagnose, diagnose_attempts, diagnose_ranks, split_leak
 from batchaudit.diagnosis.finding import Finding, Verdict
 from batchaudit.journal import manifest as manifests
 from batchaudit.journal.manifest import (
     BASELINE,
     BASELINE_AGAIN,
     BASELINE_RESEEDED,
-    BASELINES,
     Asked,
     Manifest,
+    is_shown,
+    probed,
 )
 from batchaudit.journal.reader import Health, Log, load
 from batchaudit.report.model import Report, Run
@@ -33,13 +36,16 @@ _UNSEEN = (
 )
 
 
-def build(folder: Path, attempt: int | None = None, log: Log | None = None) -> Report:
+def build(
+    folder: Path, attempt: int | None = None, log: Log | None = None, rank: int | None = None
+) -> Report:
     """Reads, analyses and diagnoses a run.
 
     Args:
         folder: the run's folder.
         attempt: which attempt; by default all of them.
         log: what the folder holds, where it has been read already.
+        rank: which training process; by default all of them.
 
     Returns:
         The report.
@@ -47,145 +53,237 @@ def build(folder: Path, attempt: int | None = None, log: Log | None = None) -> R
     Raises:
         JournalError: there is no log there, or it cannot be read.
     """
-    log = log or load(folder)
-    asked = manifests.read(folder)
-    known = sorted({*asked, *(int(number) for number in log.events["attempt"].unique())})
+    return _build([folder], log or load(folder), attempt, rank)
+
+
+def build_together(folders: Sequence[Path]) -> Report | None:
+    """Reads, analyses and diagnoses a run of which each rank has logged to a folder of its own.
+
+    Args:
+        folders: the ranks' folders.
+
+    Returns:
+        The report; None where they are no such folders: they hold the same rank, or one alone.
+
+    Raises:
+        JournalError: there is no log in one of them, or it cannot be read.
+    """
+    log = load(*folders)
+    places = {(str(it["run"]), int(it.get("rank", 0)), int(it.get("world", 1))) for it in log.writers}
+    ranks, worlds = [rank for _, rank, _ in places], {world for _, _, world in places}
+    if len(worlds) != 1 or worlds == {1} or len(ranks) != len(set(ranks)):
+        return None
+    return _build(folders, log, None, None)
+
+
+def _build(folders: Sequence[Path], log: Log, attempt: int | None, rank: int | None) -> Report:
+    asked = {key: entry for folder in folders for key, entry in manifests.read(folder).items()}
+    everything = log.events if rank is None else log.events[log.events["rank"] == rank]
+    known = sorted({*(number for number, _ in asked), *map(int, everything["attempt"].unique())})
     shown = known if attempt is None else [attempt]
+    events = everything[everything["attempt"].isin(shown)]
     frames = Frames()
-    parts = [_Attempt(folder.name, number, log, asked.get(number), frames) for number in shown]
-    runs = [part.run(source, entry) for part in parts for source, entry in part.entries()]
-    between = [judged for part in parts for judged in part.between_sources()]
-    events = log.events[log.events["attempt"].isin(shown)]
+    parts = [_Attempt(folders[0].name, number, log, events, asked, frames) for number in shown]
+    runs = [part.run(*entry) for part in parts for entry in part.entries()]
+    between = [judged for part in parts for judged in part.between()]
+    between += _between_attempts(parts)
     return Report(
         runs=tuple(runs),
         epochs=frames.of("epochs"),
         workers=frames.of("workers"),
         batches=frames.of("batches"),
+        pooled=frames.of("pooled"),
         complete=log.health.complete,
-        notes=tuple(_notes(log.health, [asked[number] for number in shown if number in asked], events)),
-        ranks=tuple(sorted({int(rank) for rank in events["rank"].unique()})) or (0,),
-        missing_ranks=log.missing_ranks(events),
+        notes=tuple(_notes(log.health, [it for (number, _), it in asked.items() if number in shown], events)),
+        ranks=tuple(sorted({int(number) for number in events["rank"].unique()})) or (0,),
+        missing_ranks=() if rank is not None else log.missing_ranks(events),
         attempts=tuple(known),
         across=tuple(finding for finding, _ in between if finding is not None),
         across_verdicts=tuple(dict.fromkeys(verdict for _, verdict in between)),
     )
 
 
+_FRAMES = ("epochs", "workers", "batches", "pooled")
+
+
 class Frames:
     """Gathers the rows of all runs."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, list[pd.DataFrame]] = {"epochs": [], "workers": [], "batches": []}
+        self._parts: dict[str, list[pd.DataFrame]] = {name: [] for name in _FRAMES}
 
     def add(self, run: Run, name: str, frame: pd.DataFrame) -> None:
         """Takes in one run's rows."""
-        named = {"run": run.run, "attempt": run.attempt, "source": run.source, "strategy": run.strategy}
+        named = {
+            "run": run.run,
+            "attempt": run.attempt,
+            "rank": run.rank,
+            "source": run.source,
+            "strategy": run.strategy,
+        }
         # As objects: pyarrow's strings, which pandas would take, refuse a file name that is no UTF-8.
         columns = {
             key: pd.Series(
-                [value] * len(frame), index=frame.index, dtype=None if key == "attempt" else object
+                [value] * len(frame), index=frame.index, dtype=None if isinstance(value, int) else object
             )
             for key, value in named.items()
         }
-        self._parts[name].append(pd.concat([pd.DataFrame(columns), frame], axis=1))  # names first
+        others = frame.drop(columns="rank", errors="ignore")
+        self._parts[name].append(pd.concat([pd.DataFrame(columns), others], axis=1))  # names first
 
     def of(self, name: str) -> pd.DataFrame:
         """All runs' rows of one frame."""
         parts = self._parts[name]
         if parts:
             return pd.concat(parts, ignore_index=True)
-        return pd.DataFrame(columns=["run", "attempt", "source", "strategy"])
+        return pd.DataFrame(columns=["run", "attempt", "rank", "source", "strategy"])
+
+
+_OF_SOURCE = "serial"
+"""What the probes are logged under that have nothing to do with a strategy."""
+_ONE = ["source", "strategy", "rank"]
 
 
 class _Attempt:
-    """One attempt of a run."""
+    """One attempt of a run: what each rank's sources gave, under each strategy."""
 
-    def __init__(self, run: str, number: int, log: Log, asked: Manifest | None, frames: Frames):
+    def __init__(
+        self,
+        run: str,
+        number: int,
+        log: Log,
+        events: pd.DataFrame,
+        asked: dict[tuple[int, int], Manifest],
+        frames: Frames,
+    ):
         self._run = run
         self._number = number
         self._samples = log.samples
-        events = log.events[log.events["attempt"] == number]
+        events = events[events["attempt"] == number]
         self._groups = {
-            (str(source), str(strategy)): rows
-            for (source, strategy), rows in events.groupby(["source", "strategy"], observed=True)
+            (str(source), str(strategy), int(rank)): rows
+            for (source, strategy, rank), rows in events.groupby(_ONE, observed=True)
         }
-        self._about: dict[str, dict[str, Any]] = {}
+        self._about: dict[tuple[str, int], dict[str, Any]] = {}
         for writer in log.writers:
             if writer.get("attempt", 0) == number:
-                about = dict(writer.get("about") or {})
-                known = self._about.setdefault(str(writer["source"]), about)
-                if about.get("ids") != known.get("ids"):  # of several ranks, each with a number of its own
-                    known["ids"] = ""
-        self._asked = asked
+                key = str(writer["source"]), int(writer.get("rank", 0))
+                self._about.setdefault(key, dict(writer.get("about") or {}))
+        self._asked = {rank: entry for (attempt, rank), entry in asked.items() if attempt == number}
         self._frames = frames
-        self._baselines: dict[str, Baseline] = {}
-        self._live: dict[str, Tables] = {}
+        self._baselines: dict[tuple[str, int], Baseline] = {}
+        self.evidence: dict[tuple[str, str, int], Evidence] = {}
 
-    def entries(self) -> list[tuple[str, Asked]]:
-        """The runs in order: as they were asked for, then what else was logged."""
-        asked = [(self._asked.source, entry) for entry in self._asked.strategies] if self._asked else []
-        named = {(source, entry.strategy) for source, entry in asked}
-        others = [(s, Asked(t, finished=True)) for s, t in self._groups if (s, t) not in named]
-        return asked + [(s, entry) for s, entry in others if entry.strategy not in BASELINES]
+    def entries(self) -> list[tuple[str, Asked, int]]:
+        """The runs in order: as each rank was asked for them, then what else was logged."""
+        asked = [
+            (manifest.source, entry, rank)
+            for rank, manifest in sorted(self._asked.items())
+            for entry in manifest.strategies
+        ]
+        named = {(source, entry.strategy, rank) for source, entry, rank in asked}
+        others = [
+            (source, Asked(strategy, finished=True), rank)
+            for source, strategy, rank in self._groups
+            if (source, strategy, rank) not in named and is_shown(strategy)
+        ]
+        return asked + others
 
-    def run(self, source: str, entry: Asked) -> Run:
+    def run(self, source: str, entry: Asked, rank: int) -> Run:
         """One run's figures and findings."""
-        workers = entry.workers or int(self._about.get(source, {}).get("workers", 0))
+        about = self._about.get((source, rank), {})
+        workers = entry.workers or int(about.get("workers", 0))
         made = Run(
-            self._run, source, entry.strategy, workers, entry.skipped, _error(entry), attempt=self._number
-        )
-        group = self._groups.get((source, entry.strategy))
+            self._run, source, entry.strategy, workers, entry.skipped, _error(entry),
+            attempt=self._number, rank=rank,
+        )  # fmt: skip
+        group = self._groups.get((source, entry.strategy, rank))
         if group is None or entry.skipped:
             return made
         table = self._tables(group)
         if table.delivered.empty and table.raised.empty:
             return replace(made, skipped=_UNSEEN) if entry.strategy == LIVE else made
-        if entry.strategy == LIVE:
-            self._live[source] = table
         evidence = self._evidence(made, table)
+        self.evidence[source, entry.strategy, rank] = evidence
         self._frames.add(made, "epochs", evidence.epochs)
         self._frames.add(made, "workers", evidence.shares)
         self._frames.add(made, "batches", uniqueness.batches(table))
         findings, verdicts = diagnose(evidence)
         return replace(made, findings=findings, verdicts=verdicts)
 
-    def between_sources(self) -> list[tuple[Finding | None, Verdict]]:
-        """What is wrong between the sources of a live training, once `run` has been called for each."""
+    def between(self) -> list[tuple[Finding | None, Verdict]]:
+        """What is wrong between ranks, and between the sources of a live training; after `run` of each."""
+        judged = [one for ranks in self._ranks() for one in diagnose_ranks(ranks)]
+        return judged + split_leak.between(self._parts())
+
+    def _ranks(self) -> list[Ranks]:
+        """The sources that several ranks drove in one way; their pooled figures go to the frames."""
+        found: dict[tuple[str, str], dict[int, Evidence]] = {}
+        for (source, strategy, rank), evidence in sorted(self.evidence.items()):
+            found.setdefault((source, strategy), {})[rank] = evidence
+        several = []
+        for (source, strategy), by_rank in found.items():
+            if len(by_rank) < 2:
+                continue
+            pooled = self._pooled(source, strategy)
+            several.append(Ranks(source, strategy, by_rank, pooled))
+            figures = uniqueness.epochs(pooled, Baseline())
+            self._frames.add(Run(self._run, source, strategy, attempt=self._number), "pooled", figures)
+        return several
+
+    def _parts(self) -> list[Part]:
+        """The live sources, each over all ranks."""
+        ranks: dict[str, list[int]] = {}
+        for source, strategy, rank in self.evidence:
+            if strategy == LIVE:
+                ranks.setdefault(source, []).append(rank)
         parts = []
-        for name, table in self._live.items():
-            about = {key: str(value) for key, value in self._about.get(name, {}).items()}
+        for source, its in ranks.items():
+            about = [self._about.get((source, rank), {}) for rank in sorted(its)]
+            spaces = [str(each.get("ids", "")) for each in about]
+            one, several = about[0], len(its) > 1
             parts.append(
                 Part(
-                    name,
-                    about.get("split", ""),
-                    about.get("ids", ""),
-                    table,
-                    about.get("kind", ""),
-                    about.get("framework", ""),
+                    source,
+                    str(one.get("split", "")),
+                    # Of several ranks each numbers the stored items in its own process.
+                    "|".join(spaces) if all(spaces) else "",
+                    self._pooled(source, LIVE) if several else self.evidence[source, LIVE, its[0]].tables,
+                    str(one.get("kind", "")),
+                    str(one.get("framework", "")),
                 )
             )
-        return split_leak.between(parts)
+        return parts
+
+    def _pooled(self, source: str, strategy: str) -> Tables:
+        groups = [rows for (s, t, _), rows in self._groups.items() if (s, t) == (source, strategy)]
+        return self._tables(pd.concat(groups).sort_index())
 
     def _tables(self, events: pd.DataFrame) -> Tables:
         samples = self._samples[self._samples["event"].isin(events.index)]
         return tables(events, samples)
 
-    def _baseline(self, source: str) -> Baseline:
-        def of(*names: str) -> Tables | None:
-            groups = [self._groups[source, name] for name in names if (source, name) in self._groups]
-            return self._tables(groups[0]) if groups else None
+    def _baseline(self, source: str, rank: int) -> Baseline:
+        if (source, rank) not in self._baselines:
 
-        return Baseline(of("serial", BASELINE), of(BASELINE_AGAIN), of(BASELINE_RESEEDED))
+            def of(*names: str) -> Tables | None:
+                known = (self._groups.get((source, name, rank)) for name in names)
+                rows = next((rows for rows in known if rows is not None), None)
+                return None if rows is None else self._tables(rows)
+
+            self._baselines[source, rank] = Baseline(
+                of("serial", BASELINE), of(BASELINE_AGAIN), of(BASELINE_RESEEDED)
+            )
+        return self._baselines[source, rank]
 
     def _evidence(self, run: Run, table: Tables) -> Evidence:
-        if run.source not in self._baselines:
-            self._baselines[run.source] = self._baseline(run.source)
-        baseline = self._baselines[run.source]
+        baseline = self._baseline(run.source, run.rank)
         figures = uniqueness.epochs(table, baseline)
         figures = figures.merge(seeds.divergence(table), on="epoch", how="left")
         figures = figures.merge(workers.counts(table), on="epoch", how="left")
         figures["workers_configured"] = _configured(run, figures["workers"])
-        asked, about = self._asked, self._about.get(run.source, {})
+        asked, about = self._asked.get(run.rank), self._about.get((run.source, run.rank), {})
+        probes, unprobed = self._probes(run)
         return Evidence(
             run.source,
             run.strategy,
@@ -199,8 +297,36 @@ class _Attempt:
             baseline,
             run.workers_configured,
             run.error is not None,
-            str(about.get("framework", "")),
+            about,
+            probes,
+            unprobed,
+            run.rank,
         )
+
+    def _probes(self, run: Run) -> tuple[dict[str, Tables], dict[str, str]]:
+        """What probes of a run gave, and why others could not be made."""
+        made = {}
+        for (source, strategy, rank), rows in self._groups.items():
+            named = probed(strategy)
+            if (source, rank) != (run.source, run.rank) or named is None:
+                continue
+            if named[1] in (run.strategy, _OF_SOURCE):
+                made[named[0]] = self._tables(rows)
+        manifest = self._asked.get(run.rank)
+        reasons = {} if manifest is None else manifest.probes
+        named_reasons = ((probed(logged), reason) for logged, reason in reasons.items())
+        of_run = (run.strategy, _OF_SOURCE)
+        return made, {one[0]: reason for one, reason in named_reasons if one and one[1] in of_run}
+
+
+def _between_attempts(parts: list[_Attempt]) -> list[tuple[Finding | None, Verdict]]:
+    """What is wrong between the starts of one training."""
+    starts: dict[tuple[str, int], list[Evidence]] = {}
+    for part in parts:
+        for (source, strategy, rank), evidence in part.evidence.items():
+            if strategy == LIVE:
+                starts.setdefault((source, rank), []).append(evidence)
+    return [judged for several in starts.values() for judged in diagnose_attempts(several)]
 
 
 def _configured(run: Run, seen: pd.Series) -> float:
@@ -217,10 +343,9 @@ def _error(entry: Asked) -> str | None:
 
 def _notes(health: Health, asked: list[Manifest], events: pd.DataFrame) -> list[str]:
     notes = []
-    made = events[events["stage"] == "produced"]
-    unseen = sorted(
-        {str(name) for name in made["source"]} - {str(name) for name in events["source"][handed_over(events)]}
-    )
+    made = events[(events["stage"] == "produced") & events["strategy"].map(is_shown).astype(bool)]
+    handed = events["source"][handed_over(events)]
+    unseen = sorted({str(name) for name in made["source"].unique()} - {str(name) for name in handed.unique()})
     if unseen:
         notes.append(
             f"no consumer of {', '.join(unseen)} was watched: the figures count what was produced, not what "

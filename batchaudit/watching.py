@@ -153,13 +153,9 @@ class Watched:
         return name
 
     def _watch(self, source: Any, name: str, key: Key | None, split: str | None, steps: int | None) -> Any:
-        about = {
-            "kind": "arrays" if arrays.is_arrays(source) else sources.kind_of(source).value,
-            "split": split or split_of(name),
-            "workers": sources.workers_of(source),
-            "framework": sources.framework_of(source),
-            "ids": "key" if key else sources.id_space(source),
-        }
+        about = sources.about(source) | {"split": split or split_of(name)}
+        if key is not None:
+            about["ids"] = "key"
         journal = open_journal(self._folder, name, LIVE, self._attempt, about)
         recorder = Recorder(journal, key, Passes(steps or sources.endless_length(source)))
         self._journals[name] = journal

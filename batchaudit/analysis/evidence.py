@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import pandas as pd
 
 from batchaudit.analysis.baseline import Baseline
-from batchaudit.analysis.tables import UNHASHABLE, Tables
+from batchaudit.analysis.tables import LIVE, UNHASHABLE, Tables
+from batchaudit.analysis.walk import Walk, walk
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,7 @@ class Evidence:
 
     Attributes:
         source: the source's name.
-        strategy: the strategy as it was asked for.
+        strategy: the strategy as it was asked for; "live" where the user's own program drove the source.
         kind: what can be done with the source: "iterator", "iterable", "indexed", "dataset"; "" not known.
         renewed: whether each epoch was driven on a new source from the user's callable.
         tables: the events.
@@ -27,7 +31,10 @@ class Evidence:
         baseline: what serial passes gave.
         workers_configured: how many workers the strategy was to have; 0 for none.
         ended_early: whether the run was cut short, so that what was not seen might have come later.
-        made_by: the framework that the source is of, where it says so: "torch", "keras", "tf_keras".
+        about: what the source says of itself (`sources.about`): "framework", "split", "ids", "items" ...
+        probes: what probes of this strategy gave, by name (see `probes`).
+        unprobed: why a probe could not be made, by name.
+        rank: which training process it is of.
     """
 
     source: str
@@ -42,7 +49,36 @@ class Evidence:
     baseline: Baseline
     workers_configured: int = 0
     ended_early: bool = False
-    made_by: str = ""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    probes: Mapping[str, Tables] = field(default_factory=dict)
+    unprobed: Mapping[str, str] = field(default_factory=dict)
+    rank: int = 0
+
+    @cached_property
+    def walk(self) -> Walk:
+        """Which stored items were delivered, in which order."""
+        return walk(self.tables, self.baseline)
+
+    @cached_property
+    def serial_walk(self) -> Walk | None:
+        """The same of the serial pass over all epochs; None where there is none."""
+        return None if self.baseline.first is None else walk(self.baseline.first, self.baseline)
+
+    @property
+    def items(self) -> int | None:
+        """How many stored items the source says that it has; None where it does not say."""
+        items = self.about.get("items")
+        return items if isinstance(items, int) else None
+
+    @property
+    def live(self) -> bool:
+        """Whether the user's own program drove the source."""
+        return self.strategy == LIVE
+
+    @property
+    def split(self) -> str:
+        """The source's part in the training: "training", "validation" or "prediction"; "" for not known."""
+        return str(self.about.get("split", ""))
 
     @property
     def family(self) -> str:
@@ -56,7 +92,8 @@ class Evidence:
         if named in ("torch", "keras", "tf_keras"):
             return named
         # torch alone tells its workers their seed.
-        return "torch" if bool((self.tables.produced["framework_seed"] > 0).any()) else self.made_by
+        by_seed = bool((self.tables.produced["framework_seed"] > 0).any())
+        return "torch" if by_seed else str(self.about.get("framework", ""))
 
     @property
     def threaded(self) -> bool:

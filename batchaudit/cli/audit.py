@@ -52,6 +52,29 @@ from batchaudit.cli.exit_codes import FAIL_ON, of_report
     metavar="SECONDS",
     help="Give workers up after so long without a batch.",
 )
+@click.option(
+    "--probes/--no-probes",
+    "probing",
+    default=True,
+    show_default=True,
+    help="Small experiments for what the strategies alone do not show: the same index for every worker, an "
+    "order and its reverse, twice the workers, ...",
+)
+@click.option(
+    "--probe",
+    "some_probes",
+    multiple=True,
+    metavar="NAME",
+    help="Only this probe; may be given several times.",
+)
+@click.option(
+    "--probe-seconds",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the probes may take, all together.",
+)
 @click.pass_context
 def audit(
     ctx: click.Context,
@@ -66,16 +89,22 @@ def audit(
     html: str | None,
     fail_on: str,
     timeout: float,
+    probing: bool,
+    some_probes: tuple[str, ...],
+    probe_seconds: float,
 ) -> None:
     """Audit TARGET before training: are its batches different under every way of running workers?
 
     TARGET is module:attr or path/to/file.py:attr, where attr is a callable that takes nothing and returns a
     fresh source (a generator, a Keras Sequence or PyDataset, a tf.data.Dataset), or is a source itself.
     """
+    from batchaudit import probes
     from batchaudit.cli import output
 
     document = output.take_stdout() if as_json else None
     _check(strategies, out, html)
+    asked_probes = some_probes if some_probes and probing else probing
+    probes.check(asked_probes)
     # pandas and the renderers come later: nothing is imported into an audited process that it does not need.
     from batchaudit import auditing
     from batchaudit.cli.progress import progress
@@ -93,6 +122,8 @@ def audit(
             name=name,
             out=out,
             timeout=timeout,
+            probes=asked_probes,
+            probe_seconds=probe_seconds,
             on_progress=on_progress,
         )
     output.show(report, document, html)

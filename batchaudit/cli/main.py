@@ -14,6 +14,7 @@ from batchaudit.cli.audit import audit
 from batchaudit.cli.demo import demo
 from batchaudit.cli.diff import diff
 from batchaudit.cli.exit_codes import ExitCode
+from batchaudit.cli.explain import explain
 from batchaudit.cli.report import report
 from batchaudit.cli.run import run
 from batchaudit.errors import BatchauditError, JournalError, WorkerError
@@ -72,5 +73,6 @@ def main(ctx: click.Context) -> None:
 main.add_command(audit)
 main.add_command(demo)
 main.add_command(diff)
+main.add_command(explain)
 main.add_command(report)
 main.add_command(run)

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 def report(ctx: click.Context, runs: tuple[str, ...], as_json: bool, html: str | None, fail_on: str) -> None:
     """Report kept runs again.
 
-    RUN is the folder that 'batchaudit audit --out' wrote, or a report saved as JSON.
+    RUN is the folder that 'batchaudit audit --out' wrote, or a report saved as JSON. Folders of which each
+    holds another rank of one training are reported as that one training.
     """
     from batchaudit.cli import output
     from batchaudit.report.combine import combine
@@ -36,10 +37,19 @@ def report(ctx: click.Context, runs: tuple[str, ...], as_json: bool, html: str |
     document = output.take_stdout() if as_json else None
     if html is not None:
         output.check_file("--html", html)
-    different = {Path(run).resolve(): run for run in runs}
-    read = combine([(run, _read(run)) for run in different.values()])
+    different = list({Path(run).resolve(): run for run in runs}.values())
+    read = _as_ranks(different) or combine([(run, _read(run)) for run in different])
     output.show(read, document, html)
     ctx.exit(of_report(read, fail_on))
+
+
+def _as_ranks(runs: list[str]) -> Report | None:
+    """One report of ranks that logged to folders of their own; None where the folders are not that."""
+    from batchaudit import auditing
+
+    if len(runs) < 2 or not all(Path(run).is_dir() for run in runs):
+        return None
+    return auditing.report_together(runs)
 
 
 def _read(run: str) -> Report:

@@ -59,6 +59,7 @@ def run(
     The script stays as it is: its output, its arguments, its exit code and what signals do to it are those of
     'python SCRIPT [ARGS]'. The report follows on standard error.
     """
+    from batchaudit.capture.provenance import place
     from batchaudit.cli import output
     from batchaudit.journal.manifest import Manifest, next_attempt
     from batchaudit.running import child, supervisor
@@ -67,8 +68,9 @@ def run(
     if html is not None:
         output.check_file("--html", html)
     folder = _folder(out, target)
-    attempt = next_attempt(folder)
-    Manifest(attempt, "", kind="live").write(folder)
+    rank = place(os.environ).rank
+    attempt = next_attempt(folder, rank)
+    Manifest(attempt, "", kind="live", rank=rank).write(folder)
     document = output.take_stdout() if as_json else None
     code = supervisor.supervise(
         child.command(target, arguments, module=module), child.environment(folder, attempt, os.environ)

@@ -22,9 +22,34 @@ BASELINE = "baseline"
 BASELINE_AGAIN = "baseline, again"
 BASELINE_RESEEDED = "baseline, reseeded"
 BASELINES = (BASELINE, BASELINE_AGAIN, BASELINE_RESEEDED)
-_NAME = re.compile(r"manifest-(\d{4,})\.json")
-# A rank that is not the first only leaves a mark of its starts, by which its attempts are counted.
-_MARK = re.compile(r"rank-(\d+)-attempt-(\d{4,})")
+_PROBE = "probe "
+# Each training process has starts of its own.
+_NAME = re.compile(r"manifest-(\d{4,})(?:-rank-(\d{4,}))?\.json")
+
+
+def probe(name: str, strategy: str) -> str:
+    """What a probe of a strategy is logged as; it is in no report."""
+    return f"{_PROBE}{name}, {strategy}"
+
+
+def probed(logged: str) -> tuple[str, str] | None:
+    """Which probe of which strategy something is logged as.
+
+    Args:
+        logged: a strategy in the log.
+
+    Returns:
+        The probe's name and the strategy; None for what is no probe.
+    """
+    if not logged.startswith(_PROBE):
+        return None
+    name, _, strategy = logged.removeprefix(_PROBE).partition(", ")
+    return name, strategy
+
+
+def is_shown(logged: str) -> bool:
+    """Whether something that was logged is a run of its own, and no serial pass or probe beside one."""
+    return logged not in BASELINES and probed(logged) is None
 
 
 @dataclass(frozen=True)
@@ -58,6 +83,8 @@ class Manifest:
         epochs: how many epochs were asked for.
         steps_per_epoch: batches of an epoch; None for the source's own length.
         strategies: what was asked for, in order.
+        rank: which of the training processes it is of.
+        probes: which probes could not be made, and why: "NAME, STRATEGY" and the reason.
     """
 
     attempt: int
@@ -67,6 +94,8 @@ class Manifest:
     epochs: int = 0
     steps_per_epoch: int | None = None
     strategies: tuple[Asked, ...] = field(default=())
+    rank: int = 0
+    probes: dict[str, str] = field(default_factory=dict)
 
     def with_strategy(self, asked: Asked) -> Manifest:
         """The manifest with one strategy's entry replaced, or added at the end."""
@@ -81,7 +110,8 @@ class Manifest:
         Args:
             folder: the run's folder.
         """
-        path = folder / f"manifest-{self.attempt:04d}.json"
+        of_rank = f"-rank-{self.rank:04d}" if self.rank else ""
+        path = folder / f"manifest-{self.attempt:04d}{of_rank}.json"
         beside = path.with_suffix(f".{os.getpid()}.tmp")
         beside.write_text(json.dumps({"version": VERSION, **asdict(self)}, indent=1), encoding="utf-8")
         beside.replace(path)
@@ -94,43 +124,29 @@ def next_attempt(folder: Path, rank: int = 0) -> int:
         folder: the run's folder.
         rank: which of the training processes it is: each has starts of its own.
     """
-    if rank == 0:
-        return max((number for number, _ in _found(folder)), default=-1) + 1
-    marks = (_MARK.fullmatch(path.name) for path in folder.iterdir()) if folder.is_dir() else ()
-    return max((int(mark[2]) for mark in marks if mark and int(mark[1]) == rank), default=-1) + 1
+    return max((attempt for (attempt, its), _ in _found(folder) if its == rank), default=-1) + 1
 
 
-def mark_start(folder: Path, rank: int, attempt: int) -> None:
-    """Leaves the mark that a rank which is not the first has started.
-
-    Args:
-        folder: the run's folder.
-        rank: which of the training processes it is.
-        attempt: the number of this start.
-    """
-    (folder / f"rank-{rank}-attempt-{attempt:04d}").touch()
-
-
-def read(folder: Path) -> dict[int, Manifest]:
+def read(folder: Path) -> dict[tuple[int, int], Manifest]:
     """Reads the manifests of all attempts.
 
     Args:
         folder: the run's folder.
 
     Returns:
-        The manifests by attempt; empty where there are none.
+        The manifests by attempt and rank; empty where there are none.
 
     Raises:
         JournalError: one is damaged, or of a version that is not known.
     """
-    return {number: _parse(path) for number, path in _found(folder)}
+    return {key: _parse(path) for key, path in _found(folder)}
 
 
-def _found(folder: Path) -> list[tuple[int, Path]]:
+def _found(folder: Path) -> list[tuple[tuple[int, int], Path]]:
     if not folder.is_dir():
         return []
     matches = ((_NAME.fullmatch(path.name), path) for path in folder.iterdir())
-    return sorted((int(match[1]), path) for match, path in matches if match)
+    return sorted(((int(match[1]), int(match[2] or 0)), path) for match, path in matches if match)
 
 
 def _parse(path: Path) -> Manifest:

@@ -88,14 +88,23 @@ class Log:
         return tuple(sorted(set(range(world)) - {int(rank) for rank in events["rank"].unique()}))
 
 
-def load(folder: str | os.PathLike[str]) -> Log:
+def load(folder: str | os.PathLike[str], *beside: str | os.PathLike[str]) -> Log:
     """Reads all journal files in `folder`; damage is counted in `health`, not raised.
+
+    Args:
+        folder: the run's folder.
+        *beside: more folders of the same run: its ranks may each have one.
+
+    Returns:
+        The log.
 
     Raises:
         JournalError: there is no such folder, no journal in it, none that may be read, or one of another
             version.
     """
-    paths, failures = _listed(Path(folder))
+    listed = [_listed(Path(each)) for each in (folder, *beside)]
+    paths = [path for some, _ in listed for path in some]
+    failures = tuple(failure for _, some in listed for failure in some)
     files = _Files()
     errors = [error for error in map(files.add, paths) if error is not None]
     if len(errors) == len(paths):

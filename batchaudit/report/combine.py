@@ -33,6 +33,7 @@ def combine(reports: Sequence[tuple[str, Report]]) -> Report:
         epochs=_stack(part.epochs for part in parts),
         workers=_stack(part.workers for part in parts),
         batches=_stack(part.batches for part in parts),
+        pooled=_stack(part.pooled for part in parts),
         complete=all(part.complete for part in parts),
         notes=tuple(dict.fromkeys(f"{path}: {note}" for path, report in reports for note in report.notes)),
         ranks=_union(part.ranks for part in parts),
@@ -55,6 +56,7 @@ def _renamed(report: Report, name: str) -> Report:
         epochs=report.epochs.assign(run=name),
         workers=report.workers.assign(run=name),
         batches=report.batches.assign(run=name),
+        pooled=report.pooled.assign(run=name),
     )
 
 

@@ -75,7 +75,7 @@ def to_dict(report: Report) -> dict[str, Any]:
             "ranks": plain(report.ranks),
             "missing_ranks": plain(report.missing_ranks),
             "attempts": plain(report.attempts),
-            "epochs": [],
+            "epochs": _pooled(report),
             "findings": [_finding(finding) for finding in report.across],
             "verdicts": [_verdict(verdict) for verdict in report.across_verdicts],
         },
@@ -93,6 +93,7 @@ def _run(report: Report, run: Run) -> dict[str, Any]:
     return {
         "run": plain(run.run),
         "attempt": plain(run.attempt),
+        "rank": plain(run.rank),
         "source": plain(run.source),
         "strategy": plain(run.strategy),
         "complete": bool(report.complete) and run.error is None,
@@ -103,6 +104,17 @@ def _run(report: Report, run: Run) -> dict[str, Any]:
         "findings": [_finding(finding) for finding in run.findings],
         "verdicts": [_verdict(verdict) for verdict in run.verdicts],
     }
+
+
+def _pooled(report: Report) -> list[dict[str, Any]]:
+    """The epochs of what several ranks were given, over all of them."""
+    rows = report.pooled.to_dict("records")
+    named = ("run", "attempt", "source", "strategy")
+    return [
+        {key: plain(row[key]) for key in named}
+        | {key: _epoch_value(key, row[key]) for key in _EPOCH_KEYS if key in row}
+        for row in rows
+    ]
 
 
 def _epoch_value(key: str, value: Any) -> Any:

@@ -17,7 +17,7 @@ from batchaudit.report.model import SCHEMA_VERSION, Report, Run
 if TYPE_CHECKING:
     import pandas as pd
 
-_TABLES = ("epochs", "workers", "batches")
+_TABLES = ("epochs", "workers", "batches", "pooled")
 # Tags of what an object column may hold and JSON does not know.
 _PAIRS, _MISSING = "@pairs", "@missing"
 
@@ -159,6 +159,7 @@ def _run(run: dict[str, Any]) -> Run:
         findings=tuple(Finding(**finding) for finding in run["findings"]),
         verdicts=tuple(Verdict(**verdict) for verdict in run["verdicts"]),
         attempt=run["attempt"],
+        rank=run["rank"],
     )
 
 

@@ -28,6 +28,7 @@ class Run:
         findings: what is wrong, most severe first.
         verdicts: one for each cause.
         attempt: which start of the run it belongs to.
+        rank: which training process it was in.
     """
 
     run: str
@@ -39,6 +40,7 @@ class Run:
     findings: tuple[Finding, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     attempt: int = 0
+    rank: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,19 +53,22 @@ class Report:
             seed divergence (columns: see the reference in the documentation).
         workers: pandas frame, one row a worker of an epoch: who it was and its share.
         batches: pandas frame, one row a delivered batch, digests as short hex.
+        pooled: pandas frame, one row an epoch of a source that several ranks were given: the figures over all
+            of them together. Empty where one rank was seen.
         complete: whether the log is whole: nothing is missing or damaged.
         notes: what a reader must know about the figures, such as an incomplete log.
         ranks: the ranks that were seen.
         missing_ranks: the ranks that the world size says should be there.
         attempts: the attempts that were seen.
-        across: what is wrong between sources.
-        across_verdicts: what the evidence says about causes that lie between sources.
+        across: what is wrong between ranks, attempts or sources.
+        across_verdicts: what the evidence says about causes that lie between them.
     """
 
     runs: tuple[Run, ...]
     epochs: pd.DataFrame
     workers: pd.DataFrame
     batches: pd.DataFrame
+    pooled: pd.DataFrame
     complete: bool = True
     notes: tuple[str, ...] = ()
     ranks: tuple[int, ...] = (0,)
@@ -74,7 +79,7 @@ class Report:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """The findings of all runs, and those between sources."""
+        """The findings of all runs, and those between ranks, attempts and sources."""
         return (*(finding for run in self.runs for finding in run.findings), *self.across)
 
     def worst(self) -> str | None:
@@ -150,7 +155,7 @@ class Report:
 
 
 def _of(frame: pd.DataFrame, run: Run) -> pd.DataFrame:
-    rows = frame["attempt"] == run.attempt
+    rows = (frame["attempt"] == run.attempt) & (frame["rank"] == run.rank)
     for name in ("run", "source", "strategy"):
         rows &= frame[name] == getattr(run, name)
     return frame[rows]

@@ -38,4 +38,5 @@ def nothing() -> Report:
     from batchaudit.reporting import Frames
 
     none = Frames()
-    return Report((), none.of("epochs"), none.of("workers"), none.of("batches"), notes=(NOTHING_SEEN,))
+    epochs, workers, batches, pooled = map(none.of, ("epochs", "workers", "batches", "pooled"))
+    return Report((), epochs, workers, batches, pooled, notes=(NOTHING_SEEN,))

@@ -7,6 +7,7 @@ family, add its file here, before those that take anything.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from batchaudit.capture.recorder import Recorder
@@ -131,6 +132,32 @@ def framework_of(source: object) -> str:
     """
     packages = [cls.__module__.partition(".")[0] for cls in type(source).__mro__]
     return next((name for name in packages if name in _FRAMEWORKS), "")
+
+
+def about(source: Any) -> dict[str, Any]:
+    """What a source says of itself before it is driven.
+
+    Args:
+        source: the user's object.
+
+    Returns:
+        "kind", "workers", "framework" and "ids" (see `kind_of`, `workers_of`, `framework_of`,
+        `id_space`), and what its family's `about(source)` adds: "items", how many stored items it has;
+        "batch_size"; "drop_last"; "shuffles". What is not known is left out. Plain values.
+    """
+    arrays_given = arrays.is_arrays(source)
+    family = arrays if arrays_given else _family(source)[0]
+    said = {
+        "kind": "arrays" if arrays_given else kind_of(source).value,
+        "workers": workers_of(source),
+        "framework": framework_of(source),
+        "ids": id_space(source),
+    }
+    more = getattr(family, "about", None)
+    if more is not None:
+        with suppress(Exception):  # it is the user's own code that is asked
+            said.update(more(source))
+    return said
 
 
 def id_space(source: Any) -> str:

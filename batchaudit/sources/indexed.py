@@ -78,11 +78,11 @@ def _image_batch(recorder: Recorder, original: Any, index_array: Any) -> Any:
     return original(index_array)
 
 
-_OVERRIDES: dict[str, Override] = {
-    "__getitem__": _getitem,
-    "__next__": _next,
-    "next": _next,
+HOOKS: dict[str, Override] = {
     "on_epoch_begin": _hook("on_epoch_begin"),
     "on_epoch_end": _hook("on_epoch_end"),
     "_get_batches_of_transformed_samples": _image_batch,
 }
+"""What is noted beside the batches themselves."""
+
+_OVERRIDES: dict[str, Override] = {"__getitem__": _getitem, "__next__": _next, "next": _next, **HOOKS}

@@ -53,8 +53,27 @@ def id_space(source: Any) -> str:
     """
     from batchaudit.sources import torch_ids
 
-    stored = torch_ids.stored_items(source.dataset) if _has_indices(source) else None
+    stored = torch_ids.stored_items(source.dataset) if has_indices(source) else None
     return "" if stored is None else f"dataset-{id(stored)}"
+
+
+def about(source: Any) -> dict[str, Any]:
+    """How many stored items a loader's dataset has, and how its batches are made up.
+
+    Args:
+        source: the loader.
+    """
+    from torch.utils.data import RandomSampler, SequentialSampler
+
+    said: dict[str, Any] = {}
+    if has_indices(source):
+        said["items"] = len(source.dataset)
+        known = (SequentialSampler, RandomSampler)
+        if type(source.sampler) in known:
+            said["shuffles"] = type(source.sampler) is RandomSampler
+    if source.batch_size is not None:
+        said |= {"batch_size": int(source.batch_size), "drop_last": bool(source.drop_last)}
+    return said
 
 
 def is_sized(source: Any) -> bool:
@@ -76,7 +95,12 @@ def is_sized(source: Any) -> bool:
     return True
 
 
-def _has_indices(loader: Any) -> bool:
+def has_indices(loader: Any) -> bool:
+    """Whether the samples of a loader's dataset are asked for by index.
+
+    Args:
+        loader: the loader.
+    """
     from torch.utils.data import IterableDataset
 
     return not isinstance(loader.dataset, IterableDataset)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchaudit.capture.recorder import Recorder
-from batchaudit.errors import BatchauditError, UsageError
+from batchaudit.errors import BatchauditError, UsageError, WorkerError
 from batchaudit.sources import kind_of
 from batchaudit.sources.kinds import Kind
 
@@ -36,6 +36,10 @@ class Job:
         renewable: whether an exhausted source can be made anew.
         sized: whether the source says how long it is.
         on_batch: told the epoch and step of each delivered batch.
+        until: when to give up, by `time.monotonic()`; None for never.
+        begin: the number of the first epoch.
+        anew: whether each epoch begins a new pass, although the one before is not at its end.
+        plain: as `make`, but gives a source that is not watched; for probes.
     """
 
     make: Callable[[], Any]
@@ -46,6 +50,10 @@ class Job:
     renewable: bool = False
     sized: bool = False
     on_batch: Callable[[int, int], None] = lambda epoch, step: None
+    until: float | None = None
+    begin: int = 0
+    anew: bool = False
+    plain: Callable[[], Any] = lambda: None
 
     def in_fits(self, source: Any, fit: Callable[[Any, range], None]) -> None:
         """Drives all epochs as calls of a framework's `fit` would.
@@ -62,8 +70,14 @@ class Job:
             fit(source if epoch == 0 else self.make(), range(epoch, epoch + 1))
 
     def deliver(self, batch: object, epoch: int, step: int, ticket: int = 0) -> None:
-        """Hands one batch to the consumer: the audit itself."""
-        self.recorder.deliver(batch, epoch=epoch, step=step, ticket=ticket)
+        """Hands one batch to the consumer: the audit itself.
+
+        Raises:
+            WorkerError: the time for this is over.
+        """
+        if self.until is not None and time.monotonic() > self.until:
+            raise WorkerError("the time for it was over")
+        self.recorder.deliver(batch, epoch=self.begin + epoch, step=step, ticket=ticket)
         self.on_batch(epoch, step)
 
     def consume(self, open_stream: Callable[[], Stream]) -> None:
@@ -88,7 +102,7 @@ class Job:
                     if epoch == 0:
                         raise UsageError("the source yields no batch at all.")
                     return
-                if step != self.steps_per_epoch:
+                if self.anew or step != self.steps_per_epoch:
                     stream.close()
                     stream = None
         finally:

@@ -39,7 +39,7 @@ def drive(job: Job, strategy: Strategy) -> None:
     source = job.make()
     theirs = untwin(source) if is_twin(source) else source
     if isinstance(theirs, DataLoader) and issubclass(type(theirs), DataLoader):
-        loader = _built(theirs, _settings(job, strategy, theirs))
+        loader = built(theirs, _settings(job, strategy, theirs))
     elif isinstance(theirs, DataLoader) and strategy.family in ("as-is", "serial"):
         loader = theirs  # one that a framework has built around another, and which shows no settings
     else:
@@ -101,8 +101,13 @@ def _context(name: str) -> BaseContext:
     return torch.multiprocessing.get_context(name)  # type: ignore[no-any-return]
 
 
-def _built(loader: Any, settings: Mapping[str, Any]) -> Any:
-    """A loader with the parts of another; not by its constructor, which may be the user's own."""
+def built(loader: Any, settings: Mapping[str, Any]) -> Any:
+    """A loader with the parts of another; not by its constructor, which may be the user's own.
+
+    Args:
+        loader: the other one.
+        settings: the attributes in which the new one differs.
+    """
     made = object.__new__(type(loader))
     parts = {**vars(loader), **settings, "_iterator": None, "_IterableDataset_len_called": None}
     context = parts.pop("multiprocessing_context", None)

@@ -14,7 +14,7 @@ def report(severities, *, error=None, complete=True):
         Run("run", "s", "t", findings=(Finding("cause", severity, "worker", "…"),)) for severity in severities
     ]
     empty = pd.DataFrame()
-    return Report((run, *found), empty, empty, empty, complete=complete)
+    return Report((run, *found), empty, empty, empty, empty, complete=complete)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from batchaudit.errors import JournalError
-from batchaudit.journal.manifest import Asked, Manifest, next_attempt, read
+from batchaudit.journal.manifest import Asked, Manifest, is_shown, next_attempt, probe, probed, read
 
 MANIFEST = Manifest(0, "loader", "iterator", True, 3, 8, (Asked("serial", 0, None, None, True),))
 
@@ -13,7 +13,7 @@ MANIFEST = Manifest(0, "loader", "iterator", True, 3, 8, (Asked("serial", 0, Non
 def test_what_is_written_is_what_is_read(tmp_path):
     manifest = MANIFEST.with_strategy(Asked("fork:2", 2, skipped="no: ü", error="a\nb"))
     manifest.write(tmp_path)
-    assert read(tmp_path) == {0: manifest}
+    assert read(tmp_path) == {(0, 0): manifest}
     assert [path.name for path in tmp_path.iterdir()] == ["manifest-0000.json"]
 
 
@@ -33,7 +33,23 @@ def test_attempts_are_counted(tmp_path):
     for attempt in (0, 1, 10_000):
         Manifest(attempt, "loader").write(tmp_path)
     assert next_attempt(tmp_path) == 10_001
-    assert list(read(tmp_path)) == [0, 1, 10_000]
+    assert list(read(tmp_path)) == [(0, 0), (1, 0), (10_000, 0)]
+
+
+def test_each_rank_has_attempts_of_its_own(tmp_path):
+    Manifest(0, "loader", rank=3).write(tmp_path)
+    assert (next_attempt(tmp_path), next_attempt(tmp_path, 3)) == (0, 1)
+    assert read(tmp_path) == {(0, 3): Manifest(0, "loader", rank=3)}
+
+
+def test_a_probe_is_logged_under_a_name_of_its_own():
+    assert probed(probe("same-index", "fork:4,seed=3")) == ("same-index", "fork:4,seed=3")
+    assert [is_shown(name) for name in ("fork:4", "live", "baseline", probe("orders", "torch:2"))] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_folder_without_manifests(tmp_path):

@@ -36,6 +36,7 @@ def epoch(run: Run, number: int, **values: Any) -> dict[str, Any]:
     row: dict[str, Any] = {
         "run": run.run,
         "attempt": run.attempt,
+        "rank": run.rank,
         "source": run.source,
         "strategy": run.strategy,
         "epoch": number,
@@ -69,12 +70,12 @@ def workers(run: Run, number: int, delivered: list[int]) -> list[dict[str, Any]]
         {
             "run": run.run,
             "attempt": run.attempt,
+            "rank": run.rank,
             "source": run.source,
             "strategy": run.strategy,
             "epoch": number,
             "worker": worker,
             "host": "host",
-            "rank": 0,
             "pid": 100 + worker,
             "thread": 1,
             "delivered": many,
@@ -91,6 +92,7 @@ def batches(run: Run, number: int) -> list[dict[str, Any]]:
         {
             "run": run.run,
             "attempt": run.attempt,
+            "rank": run.rank,
             "source": run.source,
             "strategy": run.strategy,
             "epoch": number,
@@ -121,6 +123,7 @@ def report(
         epochs=_frame(list(epochs), columns),
         workers=_frame(list(shares), worker_columns),
         batches=frame,
+        pooled=_frame([], columns),
         **rest,
     )
 

@@ -1,0 +1,35 @@
+"""`accesses`: one item alone; then, in a process forked anew, that item after three of another.
+
+An augmentation that writes into the stored data changes an item with each access to it, and no other. A
+random stream goes on with every access, whatever the item.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from dataclasses import replace
+
+from batchaudit.probes import plan
+from batchaudit.probes.subject import Subject
+from batchaudit.sources.torch_loader import is_loader
+from batchaudit.strategies import Job, Strategy
+
+NAME = "accesses"
+EPOCHS = 2
+ORDERS = ((1,), (0, 0, 0, 1))
+_PATIENCE = 15.0  # seconds: what does not survive a fork hangs
+
+
+def wanted(subject: Subject, strategy: Strategy) -> bool:
+    """Where the content changes; once a source."""
+    return (
+        subject.indexed and subject.drawn is not False and "fork" in multiprocessing.get_all_start_methods()
+    )
+
+
+def drive(job: Job, strategy: Strategy) -> None:
+    """Drives two epochs, each in a process of its own, forked from one in which nothing was made."""
+    job = replace(job, timeout=min(job.timeout, _PATIENCE))
+    source = job.plain()
+    forked = Strategy("torch", 1, {"start": "fork"}) if is_loader(source) else Strategy("fork", 1)
+    plan.drive(job, source, forked, ORDERS)
