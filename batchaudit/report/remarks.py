@@ -30,6 +30,28 @@ def remarks(report: Report, run: Run, epochs: pd.DataFrame) -> tuple[str, ...]:
     return tuple(filter(None, said))
 
 
+def pooled_remarks(report: Report) -> tuple[str, ...]:
+    """What all ranks together were given of each source: one line each.
+
+    Args:
+        report: the report.
+    """
+    said = []
+    for (source, strategy), rows in report.pooled.groupby(["source", "strategy"], sort=False):
+        name = cells.clean_line(source if strategy == LIVE else f"{source}, {strategy}")
+        parts = [
+            f"{cells.span(rows[unique].tolist())} of {cells.span(rows[total].tolist())} {what}"
+            for unique, total, what in (
+                ("unique", "delivered", "batches"),
+                ("unique_samples", "samples", "samples"),
+            )
+            if not rows[[unique, total]].isna().any(axis=None)
+        ]
+        if parts:
+            said.append(f"{name}, over all ranks: {' and '.join(parts)} of an epoch are different")
+    return tuple(said)
+
+
 def _expected(epochs: pd.DataFrame) -> str:
     """Where batches were repeated: how many different ones the serial baseline gave."""
     if epochs.empty:

@@ -13,8 +13,9 @@ from batchaudit.diagnosis.finding import SEVERITIES, Finding, Verdict
 from batchaudit.report import cells
 from batchaudit.report.epoch_table import Table, epoch_table
 from batchaudit.report.model import Report, Run
-from batchaudit.report.remarks import LIVE, remarks
+from batchaudit.report.remarks import LIVE, pooled_remarks, remarks
 
+_MOST_RANKS = 8
 _OTHERWISE = {
     "failed": "ended early",
     "skipped": "skipped",
@@ -84,19 +85,31 @@ def view(report: Report) -> View:
     Returns:
         Its words, clean and not yet escaped for any medium.
     """
-    runs = (*(_run(report, run, _title(report, run)) for run in report.runs), *_across(report))
+    shown = tuple(_run(report, same[0], _title(report, same)) for same in _alike(report.runs))
+    runs = (*shown, *_across(report))
     headline, status = _headline(report, runs)
     return View(
         headline,
         status,
-        _counts(report, runs),
+        _counts(report, shown, runs),
         report.complete,
         tuple(map(cells.clean, _notes(report))),
         runs,
     )
 
 
-def _title(report: Report, run: Run) -> str:
+def _alike(runs: tuple[Run, ...]) -> list[list[Run]]:
+    """Runs of several ranks that differ in nothing but the rank and the figures: one of them is shown."""
+    groups: dict[tuple[object, ...], list[Run]] = {}
+    for run in runs:
+        causes = tuple((finding.cause, finding.severity) for finding in run.findings)
+        key = (run.run, run.attempt, run.source, run.strategy, run.skipped, run.error, causes)
+        groups.setdefault(key, []).append(run)
+    return list(groups.values())
+
+
+def _title(report: Report, same: list[Run]) -> str:
+    run = same[0]
     source, strategy = cells.clean_line(run.source), cells.clean_line(run.strategy)
     if strategy == LIVE:  # the only way in which a program drives its own source
         strategy = source
@@ -106,28 +119,40 @@ def _title(report: Report, run: Run) -> str:
         strategy = f"{cells.clean_line(run.run)}: {strategy}"
     if len({other.attempt for other in report.runs}) > 1:
         strategy = f"{strategy}, attempt {run.attempt}"
+    if len(same) > 1:
+        ranks = ", ".join(str(one.rank) for one in same[1:_MOST_RANKS])
+        more = len(same) - _MOST_RANKS
+        others = f"{ranks} and {more} more" if more > 0 else ranks
+        return f"{strategy}, rank {run.rank} (and in the same way rank{'s' * (len(same) > 2)} {others})"
+    if len({other.rank for other in report.runs}) > 1:
+        strategy = f"{strategy}, rank {run.rank}"
     return strategy
 
 
 def _across(report: Report) -> tuple[RunView, ...]:
-    """What lies between sources, shown as a run of its own."""
+    """What lies between ranks, attempts and sources, shown as a run of its own."""
     if not report.across and not report.across_verdicts:
         return ()
     found = {finding.severity for finding in report.across}
     causes = ", ".join(dict.fromkeys(cells.clean_line(finding.cause) for finding in report.across))
     return (
         RunView(
-            title="between sources",
+            title=f"between {_between(report)}",
             status=next((severity for severity in SEVERITIES if severity in found), "ok"),
             sentence=causes or "nothing found",
             repeats=False,
             error=None,
             table=None,
-            remarks=(),
+            remarks=pooled_remarks(report),
             findings=tuple(_finding(finding) for finding in report.across),
             verdicts=tuple(_verdict(verdict) for verdict in report.across_verdicts),
         ),
     )
+
+
+def _between(report: Report) -> str:
+    several = {"ranks": len(report.ranks) > 1, "attempts": len(report.attempts) > 1, "sources": True}
+    return ", ".join(name for name, there in several.items() if there)
 
 
 def _notes(report: Report) -> list[str]:
@@ -159,14 +184,15 @@ def _verdict_line(run: RunView) -> str:
     return f"{run.title}: {run.sentence}" + (f": {run.findings[0].summary}" if silent else "")
 
 
-def _counts(report: Report, runs: tuple[RunView, ...]) -> str:
+def _counts(report: Report, shown: tuple[RunView, ...], runs: tuple[RunView, ...]) -> str:
     names = list(dict.fromkeys(cells.clean_line(run.source) for run in report.runs))
-    many = len(report.runs)
+    many = len(shown)
     head = f"{many} run{'' if many == 1 else 's'}" + (f" of {', '.join(names)}" if names else "")
+    head += f" in {len(report.ranks)} ranks" if len(report.ranks) > 1 else ""
     found = [finding.severity for run in runs for finding in run.findings]
     parts = [f"{found.count(severity)} {severity}" for severity in SEVERITIES if severity in found]
     for status, words in _OTHERWISE.items():
-        many = sum(_group(run) == status for run in runs[: len(report.runs)])
+        many = sum(_group(run) == status for run in shown)
         parts += [f"{many} {words}"] if many else []
     return f"{head}: {', '.join(parts)}" if parts else head
 

@@ -82,7 +82,7 @@ def test_a_run_without_rows_of_its_own_needs_no_columns():
     empty = report([FORK], [])
     bare = replace(
         empty,
-        epochs=empty.epochs[["run", "attempt", "source", "strategy"]],
-        workers=empty.workers[["run", "attempt", "source", "strategy"]],
+        epochs=empty.epochs[["run", "attempt", "rank", "source", "strategy"]],
+        workers=empty.workers[["run", "attempt", "rank", "source", "strategy"]],
     )
     assert view(bare).runs[0].table is None
