@@ -15,8 +15,8 @@ from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.ranks import Ranks
 from batchaudit.analysis.splits import Part
 from batchaudit.analysis.tables import LIVE, Tables, handed_over, tables
-from batchaudit.diagnosis import diagnose, diagnose_attempts, diagnose_ranks, split_leak
-from batchaudit.diagnosis.finding import Finding, Verdict
+from batchaudit.diagnosis import diagnose, diagnose_attempts, diagnose_ranks, resume_replay, split_leak
+from batchaudit.diagnosis.finding import NOT_OBSERVABLE, Finding, Verdict
 from batchaudit.journal import manifest as manifests
 from batchaudit.journal.manifest import (
     BASELINE,
@@ -326,6 +326,9 @@ def _between_attempts(parts: list[_Attempt]) -> list[tuple[Finding | None, Verdi
         for (source, strategy, rank), evidence in part.evidence.items():
             if strategy == LIVE:
                 starts.setdefault((source, rank), []).append(evidence)
+    if not starts:
+        reason = "an audit before the training resumes nothing: watch the training itself with ba.Audit"
+        return [(None, Verdict(resume_replay.CAUSE, NOT_OBSERVABLE, reason))]
     return [judged for several in starts.values() for judged in diagnose_attempts(several)]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from batchaudit.diagnosis.finding import SEVERITIES, Finding, Verdict
+from batchaudit.diagnosis.finding import NOT_OBSERVABLE, SEVERITIES, Finding, Verdict
 from batchaudit.report import cells
 from batchaudit.report.epoch_table import Table, epoch_table
 from batchaudit.report.model import Report, Run
@@ -131,7 +131,8 @@ def _title(report: Report, same: list[Run]) -> str:
 
 def _across(report: Report) -> tuple[RunView, ...]:
     """What lies between ranks, attempts and sources, shown as a run of its own."""
-    if not report.across and not report.across_verdicts:
+    told = report.across or any(one.verdict != NOT_OBSERVABLE for one in report.across_verdicts)
+    if not told and (len(report.ranks) < 2 or not report.across_verdicts):
         return ()
     found = {finding.severity for finding in report.across}
     causes = ", ".join(dict.fromkeys(cells.clean_line(finding.cause) for finding in report.across))
