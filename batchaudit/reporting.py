@@ -142,6 +142,8 @@ class Frames:
 _OF_SOURCE = "serial"
 """What the probes are logged under that have nothing to do with a strategy."""
 _ONE = ["source", "strategy", "rank"]
+_ASKED_FOR = ("iterator", "exhausted", "epoch")
+"""Hooks which say that somebody wanted batches of a source."""
 
 
 class _Attempt:
@@ -160,6 +162,7 @@ class _Attempt:
         self._number = number
         self._samples = log.samples
         events = events[events["attempt"] == number]
+        self._missing = log.missing_ranks(events)
         self._groups = {
             (str(source), str(strategy), int(rank)): rows
             for (source, strategy, rank), rows in events.groupby(_ONE, observed=True)
@@ -172,6 +175,7 @@ class _Attempt:
         self._asked = {rank: entry for (attempt, rank), entry in asked.items() if attempt == number}
         self._frames = frames
         self._baselines: dict[tuple[str, int], Baseline] = {}
+        self._silent: dict[tuple[str, str], list[int]] = {}
         self.evidence: dict[tuple[str, str, int], Evidence] = {}
 
     def entries(self) -> list[tuple[str, Asked, int]]:
@@ -202,6 +206,9 @@ class _Attempt:
             return made
         table = self._tables(group)
         if table.delivered.empty and table.raised.empty:
+            if bool(table.hooks["text"].isin(_ASKED_FOR).any()):
+                self._silent.setdefault((source, entry.strategy), []).append(rank)
+                return made
             return replace(made, skipped=_UNSEEN) if entry.strategy == LIVE else made
         evidence = self._evidence(made, table)
         self.evidence[source, entry.strategy, rank] = evidence
@@ -214,7 +221,11 @@ class _Attempt:
     def between(self) -> list[tuple[Finding | None, Verdict]]:
         """What is wrong between ranks, and between the sources of a live training; after `run` of each."""
         judged = [one for ranks in self._ranks() for one in diagnose_ranks(ranks)]
-        return judged + split_leak.between(self._parts())
+        parts = self._parts()
+        if not parts:
+            reason = "one source alone: watch the training, and wrap training and validation in one ba.Audit"
+            return [*judged, (None, Verdict(split_leak.CAUSE, NOT_OBSERVABLE, reason))]
+        return judged + split_leak.between(parts)
 
     def _ranks(self) -> list[Ranks]:
         """The sources that several ranks drove in one way; their pooled figures go to the frames."""
@@ -223,10 +234,11 @@ class _Attempt:
             found.setdefault((source, strategy), {})[rank] = evidence
         several = []
         for (source, strategy), by_rank in found.items():
-            if len(by_rank) < 2:
+            silent = tuple(self._silent.get((source, strategy), ()))
+            if len(by_rank) + len(silent) < 2:
                 continue
             pooled = self._pooled(source, strategy)
-            several.append(Ranks(source, strategy, by_rank, pooled))
+            several.append(Ranks(source, strategy, by_rank, pooled, silent, self._missing))
             figures = uniqueness.epochs(pooled, Baseline())
             self._frames.add(Run(self._run, source, strategy, attempt=self._number), "pooled", figures)
         return several

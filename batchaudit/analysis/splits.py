@@ -56,11 +56,13 @@ class Overlap:
             `pass_trained_on`, how many of those of its validation pass. Of the pass <NA> where there are not
             as many validation passes as epochs. Empty where nothing can be compared.
         example: the first training sample that is validated on, too: `sample`, `training` and `validation`,
-            each (epoch, step); empty where there is none.
+            each (epoch, step), and of several ranks `ranks`, those that train and validate; empty where
+            there is none.
         repeated: which part of the training samples after the first epoch were in an earlier one; None with
             one epoch. Near 0: their content is drawn anew.
         validation_repeated: the same of the validation.
         ignored: how many different contents were left out because they fill much of a pass, as padding does.
+        ranks: which ranks share samples: {(rank that trains, rank that validates): how many different ones}.
         unlike: why samples of the two cannot be equal, or are not known; "" where they can be compared.
     """
 
@@ -73,12 +75,18 @@ class Overlap:
     repeated: float | None = None
     validation_repeated: float | None = None
     ignored: int = 0
+    ranks: dict[tuple[int, int], int] = field(default_factory=dict)
     unlike: str = ""
 
     @property
     def shared(self) -> int:
         """How many different validation samples were trained on."""
         return 0 if self.epochs.empty else int(self.epochs["trained_on"].iloc[-1])
+
+    @property
+    def only_across_ranks(self) -> bool:
+        """Whether no rank trains on what it validates on itself, and yet another does."""
+        return bool(self.ranks) and all(training != validation for training, validation in self.ranks)
 
 
 def overlaps(parts: Iterable[Part]) -> list[Overlap]:
@@ -130,6 +138,7 @@ def overlap(training: Part, validation: Part) -> Overlap:
         repeated=repeated,
         validation_repeated=validation_repeated,
         ignored=len(blank),
+        ranks=_ranks(trained, validated),
     )
 
 
@@ -153,12 +162,13 @@ def _unlike(*parts: Part) -> str:
 
 
 def _rows(tables: Tables, column: str) -> pd.DataFrame:
-    """Every delivered sample in order: epoch, the epoch's ordinal, step and value."""
+    """Every delivered sample in order: rank, epoch, the epoch's ordinal, step and value."""
     delivered = tables.delivered
     samples, place = in_order(tables.samples, delivered)
     epochs = delivered["epoch"].to_numpy()
     return pd.DataFrame(
         {
+            "rank": delivered["rank"].to_numpy()[place],
             "epoch": epochs[place],
             "ordinal": np.unique(epochs, return_inverse=True)[1][place],
             "step": delivered["step"].to_numpy()[place],
@@ -218,6 +228,14 @@ def _epochs(
     )
 
 
+def _ranks(trained: pd.DataFrame, validated: pd.DataFrame) -> dict[tuple[int, int], int]:
+    """How many different samples one rank trains on and one, the same or another, validates on."""
+    by_training, by_validation = (rows[["rank", "code"]].drop_duplicates() for rows in (trained, validated))
+    met = by_training.merge(by_validation, on="code", suffixes=("_training", "_validation"))
+    counts = met.groupby(["rank_training", "rank_validation"]).size()
+    return {(int(training), int(validation)): int(count) for (training, validation), count in counts.items()}
+
+
 def _example(trained: pd.DataFrame, validated: pd.DataFrame, by: str) -> dict[str, Any]:
     both = trained["code"].isin(validated["code"]).to_numpy()
     if not both.any():
@@ -226,8 +244,10 @@ def _example(trained: pd.DataFrame, validated: pd.DataFrame, by: str) -> dict[st
     code = trained["code"].iloc[here]
     there = int(np.argmax((validated["code"] == code).to_numpy()))
     sample = int(trained[by].iloc[here])
+    ranks = int(trained["rank"].iloc[here]), int(validated["rank"].iloc[there])
+    several = trained["rank"].nunique() > 1 or validated["rank"].nunique() > 1
     return {
         "sample": sample if by == "id" else f"{sample:016x}",
         "training": (int(trained["epoch"].iloc[here]), int(trained["step"].iloc[here])),
         "validation": (int(validated["epoch"].iloc[there]), int(validated["step"].iloc[there])),
-    }
+    } | ({"ranks": ranks} if several else {})

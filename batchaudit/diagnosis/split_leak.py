@@ -2,7 +2,8 @@
 
 It needs a training source and a validation source. Where both say which stored items their samples are, those
 are compared, and nothing else. Else contents are: then augmentation hides a leak, and equal items that the
-data holds twice look like one.
+data holds twice look like one. Of several ranks, samples that only another rank trains on show that each rank
+splits for itself.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from typing import Any
 
 from batchaudit.analysis.splits import Overlap, Part, overlaps
 from batchaudit.diagnosis import fixes
-from batchaudit.diagnosis.finding import Finding, Verdict
-from batchaudit.diagnosis.judgement import Judgement, found, not_observable, ruled_out
+from batchaudit.diagnosis.finding import NOT_OBSERVABLE, Finding, Verdict
+from batchaudit.diagnosis.judgement import Judgement, found, listed, not_observable, ruled_out
 
 CAUSE = "split-leak"
 _DRAWN = 0.05  # fewer repeated contents from epoch to epoch than this: they are drawn anew
 _FEW = 0.01  # of the validation: as many equal contents as data may hold by itself
 _MOST = 64
 _GIVE_IDS = "give both sources key=, which says what stored item a sample is"
+_NO_TWO = "one audit saw no training and validation source together: wrap both"
 
 
 def between(parts: Iterable[Part]) -> list[tuple[Finding | None, Verdict]]:
@@ -29,9 +31,13 @@ def between(parts: Iterable[Part]) -> list[tuple[Finding | None, Verdict]]:
         parts: the sources of one attempt.
 
     Returns:
-        For each two a finding, where something was found, and a verdict; its reason names them.
+        For each two a finding, where something was found, and a verdict; its reason names them. One verdict
+        where sources were watched and no two are one of training and one of validation.
     """
+    parts = list(parts)
     judged = [(overlap, judge(overlap)) for overlap in overlaps(parts)]
+    if parts and not judged:
+        return [(None, Verdict(CAUSE, NOT_OBSERVABLE, _NO_TWO))]
     return [
         (judgement.finding, Verdict(CAUSE, judgement.verdict, _named(overlap, judgement.reason)))
         for overlap, judgement in judged
@@ -82,7 +88,7 @@ def _finding(overlap: Overlap) -> Finding:
     return Finding(
         CAUSE,
         "warning" if few else "error",
-        "split",
+        "rank" if overlap.only_across_ranks else "split",
         _summary(overlap, share, few),
         {
             "training": overlap.training.name,
@@ -92,6 +98,7 @@ def _finding(overlap: Overlap) -> Finding:
             "share_of_validation": round(share, 4),
             "growth": _growth(overlap),
             "first_example": _example(overlap.example, overlap.by),
+            "shared_by_ranks": [[*ranks, count] for ranks, count in overlap.ranks.items()][:_MOST],
             "shared_by_epoch": _listed(overlap.epochs["shared"]),
             "trained_on_up_to_epoch": _listed(overlap.epochs["trained_on"]),
             "shared_with_the_epochs_own_pass": _listed(overlap.epochs["shared_with_pass"]),
@@ -109,6 +116,9 @@ def _summary(overlap: Overlap, share: float, few: bool) -> str:
         f"{overlap.shared:,} of the {overlap.validation_samples:,} samples of {overlap.validation.name} "
         f"({share:.1%}) are trained on by {overlap.training.name}{what}"
     )
+    if overlap.only_across_ranks:
+        ranks = listed(sorted({training for training, _ in overlap.ranks}))
+        head += f", but only across ranks: ranks {ranks} train on what others validate on"
     if few:
         return f"{head}: so few may be items that the data holds twice."
     if _growth(overlap) != "growing":
@@ -129,9 +139,10 @@ def _growth(overlap: Overlap) -> str:
 def _example(example: dict[str, Any], by: str) -> str:
     (epoch, step), (its_epoch, its_step) = example["training"], example["validation"]
     name = f"id {example['sample']}" if by == "id" else f"content {example['sample'][:8]}"
-    return (
-        f"{name}: trained on in epoch {epoch} step {step}, validated on in epoch {its_epoch} step {its_step}"
-    )
+    where = [f"in epoch {epoch} step {step}", f"in epoch {its_epoch} step {its_step}"]
+    if "ranks" in example:
+        where = [f"by rank {rank} {place}" for rank, place in zip(example["ranks"], where, strict=True)]
+    return f"{name}: trained on {where[0]}, validated on {where[1]}"
 
 
 def _listed(values: Any) -> list[int] | None:

@@ -126,6 +126,24 @@ def test_every_training_source_meets_every_validation_source():
     assert found == [("a", "b", 1), ("a", "c", 0), ("e", "b", 0), ("e", "c", 1)]
 
 
+def of_ranks(split, contents):
+    """A source of which each rank delivers these contents in one epoch."""
+    made = part(split, [[value for rank in contents for value in rank]], samples_a_batch=1)
+    ranks = [rank for rank, values in enumerate(contents) for _ in values]
+    return replace(made, tables=replace(made.tables, delivered=made.tables.delivered.assign(rank=ranks)))
+
+
+def test_which_ranks_share_samples():
+    across = overlap(of_ranks("training", [[0, 1, 2], [2, 3, 4]]), of_ranks("validation", [[3, 9], [0, 1]]))
+    assert across.ranks == {(0, 1): 2, (1, 0): 1}
+    assert across.only_across_ranks
+    assert across.example["ranks"] == (0, 1)
+    within = overlap(of_ranks("training", [[0, 1], [2, 3]]), of_ranks("validation", [[1], [2]]))
+    assert within.ranks == {(0, 0): 1, (1, 1): 1} and not within.only_across_ranks
+    apart = overlap(of_ranks("training", [[0], [1]]), of_ranks("validation", [[2], [3]]))
+    assert apart.ranks == {} and not apart.only_across_ranks
+
+
 EPOCHS = st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=8, unique=True), min_size=1, max_size=3)
 
 

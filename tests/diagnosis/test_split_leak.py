@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
 
@@ -10,6 +11,7 @@ import batchaudit as ba
 from batchaudit.analysis.splits import Part
 from batchaudit.analysis.tables import tables
 from batchaudit.diagnosis import split_leak
+from tests.analysis.build import Batch, frames
 
 IMAGES, LABELS = load_digits(return_X_y=True)
 IMAGES, LABELS = IMAGES[:200].astype(np.float32), LABELS[:200]
@@ -191,3 +193,96 @@ def test_samples_of_other_types_cannot_be_compared_by_content(tmp_path):
 
 def test_nothing_to_compare():
     assert split_leak.between([]) == []
+
+
+# -- ranks --------------------------------------------------------------------------------------------------
+
+
+def of_ranks(splits_of_ranks, batch=8):
+    """The parts of a training in which each rank has these training and validation rows, in two epochs."""
+    parts = []
+    for side, split in enumerate(("training", "validation")):
+        events, samples, begin = [], [], 0
+        for rank, splits in enumerate(splits_of_ranks):
+            made = [
+                Batch(1, at, epoch, samples=tuple(map(int, splits[side][at : at + batch])))
+                for epoch in range(2)
+                for at in range(0, len(splits[side]), batch)
+            ]
+            its, theirs = frames(made)
+            its["rank"] = rank
+            its.index += begin
+            theirs["event"] += begin
+            begin += len(its)
+            events.append(its)
+            samples.append(theirs)
+        parts.append(Part(split, split, "", tables(pd.concat(events), pd.concat(samples))))
+    return parts
+
+
+def split(seed):
+    order = np.random.default_rng(seed).permutation(60)
+    return order[:48], order[48:]
+
+
+def test_a_split_of_its_own_in_each_rank():
+    finding, _ = judged(of_ranks([split(0), split(1)]))
+    assert (finding.severity, finding.scope) == ("error", "rank")
+    assert "only across ranks: ranks 0, 1 train on what others validate on" in finding.summary
+    met = [len(set(split(rank)[0]) & set(split(1 - rank)[1])) for rank in range(2)]
+    assert finding.evidence["shared_by_ranks"] == [[0, 1, met[0]], [1, 0, met[1]]]
+    assert "by rank" in finding.evidence["first_example"]
+
+
+def test_one_split_for_all_ranks():
+    finding, verdict = judged(of_ranks([split(0), split(0)]))
+    assert (finding, verdict.verdict) == (None, "ruled out")
+    training, validation = split(0)
+    shards = [(training[rank::2], validation[rank::2]) for rank in range(2)]
+    finding, verdict = judged(of_ranks(shards))
+    assert (finding, verdict.verdict) == (None, "ruled out")
+
+
+def test_an_overlap_within_each_rank_is_no_matter_of_ranks():
+    training, validation = split(0)
+    finding, _ = judged(of_ranks([(np.append(training, validation[:3]), validation)] * 2))
+    assert finding.scope == "split" and "across ranks" not in finding.summary
+    assert finding.evidence["shared_by_ranks"] == [[0, 0, 3], [0, 1, 3], [1, 0, 3], [1, 1, 3]]
+
+
+@pytest.mark.parametrize("seeded", [False, True])
+def test_random_split_of_torch_in_each_rank(tmp_path, monkeypatch, seeded):
+    torch = pytest.importorskip("torch")
+    data = torch.utils.data
+    stored = data.TensorDataset(torch.from_numpy(IMAGES))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in range(2):
+        monkeypatch.setenv("RANK", str(rank))
+        torch.manual_seed(rank)  # what ranks that nobody seeds alike have
+        generator = torch.Generator().manual_seed(0) if seeded else None
+        train, val = data.random_split(stored, [160, 40], generator=generator)
+        with ba.Audit(tmp_path) as audit:
+            sampler = data.DistributedSampler(train, 2, rank)
+            loaders = (
+                audit.wrap(data.DataLoader(train, 16, sampler=sampler), name="train"),
+                audit.wrap(data.DataLoader(val, 16), name="val"),
+            )
+            for epoch in range(2):
+                sampler.set_epoch(epoch)
+                assert [sum(1 for _ in loader) for loader in loaders] == [5, 3]
+            report = audit.report()
+    findings = [finding for finding in report.across if finding.cause == "split-leak"]
+    assert [(it.severity, it.scope) for it in findings] == ([] if seeded else [("error", "rank")])
+    assert all(finding.evidence["compared_by"] == "id" for finding in findings)
+    (verdict,) = {it.verdict for it in report.across_verdicts if it.cause == "split-leak"}
+    assert verdict == ("ruled out" if seeded else "found")
+
+
+def test_sources_of_one_split_say_what_is_missing(tmp_path):
+    for folder in ("one", "two"):
+        with ba.Audit(tmp_path / folder) as audit:
+            for name in ("train", "more")[: 1 if folder == "one" else 2]:
+                assert sum(1 for _ in audit.wrap(_Source(apart, 0), name=name))
+        verdicts = [it for it in audit.report().across_verdicts if it.cause == "split-leak"]
+        assert [it.verdict for it in verdicts] == ["not observable"]
+        assert "wrap both" in verdicts[0].reason
