@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from math import lgamma
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from batchaudit.analysis.tables import Tables, in_order
+from batchaudit.analysis.walk import Walk, by_id
 
 
 @dataclass(frozen=True)
@@ -55,44 +57,181 @@ def beliefs(tables: Tables) -> Beliefs:
 
 
 def same_order(tables: Tables) -> list[bool] | None:
-    """Whether each epoch had its samples in the order of the epoch before.
+    """Whether each epoch had its samples in the order of the epoch before, whole and by their ids.
 
     Args:
-        tables: the events of one source.
+        tables: the events of one source in one rank.
 
     Returns:
         One entry for each epoch but the first; None where no order can be told: the samples have no ids.
     """
-    orders = _orders(tables)
-    if orders is None:
-        return None
-    return [
-        first.keys() == second.keys() and all(np.array_equal(first[who], second[who]) for who in first)
-        for first, second in pairwise(orders)
-    ]
-
-
-def sorted_order(tables: Tables) -> bool:
-    """Whether the first epoch's samples came in the order of their ids: nothing shuffles them."""
-    orders = _orders(tables)
-    return bool(orders) and all(
-        len(ids) > 1 and bool((np.diff(ids) > 0).all()) for ids in (orders or [{}])[0].values()
-    )
-
-
-def _orders(tables: Tables) -> list[dict[Any, np.ndarray]] | None:
-    """For each epoch the ids of the samples of each rank, in the order in which they were delivered."""
     if not tables.ids_known:
         return None
+    orders = by_id(tables).orders
+    return [bool(np.array_equal(orders[one], orders[two])) for one, two in pairwise(sorted(orders))]
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """Whether the epochs had their samples in one order.
+
+    Attributes:
+        by: what the samples were told apart by: "id" or "content" of the stored item, or what was
+            "delivered", of which equality says that the order was the same, and inequality nothing.
+        epochs: the epochs that were compared: those that went at least half as far as the longest.
+        same: for each of them but the first, whether it was in the order of the one before.
+        items: how many different samples, or batches, the shortest of them had.
+    """
+
+    by: str
+    epochs: tuple[int, ...]
+    same: tuple[bool, ...]
+    items: int
+
+    @property
+    def always(self) -> bool:
+        """Whether all epochs had one order, by more than chance."""
+        return bool(self.same) and all(self.same) and self._by_chance < _CHANCE
+
+    @property
+    def never(self) -> bool:
+        """Whether each epoch certainly had another order than the one before."""
+        return bool(self.same) and not any(self.same) and self.tells_apart
+
+    @property
+    def varies(self) -> bool:
+        """Whether some epoch certainly had another order than the one before."""
+        return bool(self.same) and not all(self.same) and self.tells_apart
+
+    @property
+    def tells_apart(self) -> bool:
+        """Whether two orders that differ can be seen to."""
+        return self.by != "delivered"
+
+    @property
+    def _by_chance(self) -> float:
+        """The logarithm of how likely shuffled epochs are to agree."""
+        return -lgamma(self.items + 1) * len(self.same)
+
+
+_CHANCE = -7.0  # 1 in 1,100
+
+
+def repetition(tables: Tables, walk: Walk) -> Repetition | None:
+    """Compares the orders of the epochs, each with that of the epoch before, as far as both go.
+
+    Args:
+        tables: the events of one source in one rank.
+        walk: the stored items that were delivered.
+
+    Returns:
+        What was seen; None where there are no two epochs to compare.
+    """
+    by, orders = sequences(tables, walk)
+    longest = max((len(order) for order in orders.values()), default=0)
+    compared = {epoch: order for epoch, order in sorted(orders.items()) if 2 * len(order) >= longest}
+    if len(compared) < 2:
+        return None
+    same = []
+    for first, second in pairwise(compared.values()):
+        common = min(len(first), len(second))
+        same.append(bool(np.array_equal(first[:common], second[:common])))
+    shortest = min(compared.values(), key=len)
+    return Repetition(by, tuple(compared), tuple(same), len(np.unique(shortest)))
+
+
+def sequences(tables: Tables, walk: Walk) -> tuple[str, dict[int, np.ndarray[Any, Any]]]:
+    """What each epoch delivered, in order.
+
+    Args:
+        tables: the events of one source in one rank.
+        walk: the stored items that were delivered.
+
+    Returns:
+        What the samples are told apart by, as in `Repetition`, and an array for each epoch.
+    """
+    if walk.by in ("id", "content"):
+        return walk.by, walk.orders
     delivered = tables.delivered
     rows, place = in_order(tables.samples, delivered)
-    ordered = rows.assign(
-        epoch=delivered["epoch"].to_numpy()[place], rank=delivered["rank"].to_numpy()[place]
-    )
-    return [
-        {rank: of_rank["id"].to_numpy() for rank, of_rank in of_epoch.groupby("rank")}
-        for _, of_epoch in ordered.groupby("epoch", sort=True)
-    ]
+    if len(rows) and len(np.unique(place)) == len(delivered):
+        values, epochs = rows["digest"].to_numpy(), delivered["epoch"].to_numpy()[place]
+    else:  # what has no samples, such as ragged batches
+        values, epochs = delivered["digest_lo"].to_numpy(), delivered["epoch"].to_numpy()
+    return "delivered", {int(epoch): values[epochs == epoch] for epoch in np.unique(epochs)}
+
+
+def scrambled(walk: Walk) -> bool | None:
+    """Whether the samples' ids come in no order that a walk over the data has.
+
+    Going through the data, through a share of it, or through several parts in turns, the ids go up by few
+    different steps. In a shuffled order, of samples or of blocks, hardly any two jumps are alike.
+
+    Args:
+        walk: the items that were delivered, of one rank.
+
+    Returns:
+        None where that is not known: without ids, or of ids that are no numbers of items.
+    """
+    if walk.by != "id" or walk.rows.empty:
+        return None
+    first = walk.rows[walk.rows["epoch"] == walk.rows["epoch"].min()]
+    ids = first["item"].to_numpy().astype(np.float64)
+    if ids.max() - ids.min() >= _SPARSE * len(ids):  # digests of names
+        return None
+    jumps = []
+    for _, of_worker in first.groupby("worker", sort=False):
+        steps = np.diff(of_worker["item"].to_numpy().astype(np.int64))
+        jumps.append(steps[steps != 1])
+    every = np.concatenate(jumps)
+    return len(every) >= _FEW_JUMPS and len(np.unique(every)) >= _UNLIKE * len(every)
+
+
+_SPARSE, _FEW_JUMPS, _UNLIKE = 64, 5, 0.4
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """An epoch in the middle of which a hook made another order.
+
+    Attributes:
+        epoch: its number.
+        step: how many of its batches had been made when the hook was called.
+        twice: how many of its items came before the hook and again after it.
+    """
+
+    epoch: int
+    step: int
+    twice: int
+
+
+def mixed(tables: Tables, walk: Walk, hook: str = "on_epoch_end") -> list[Mixed]:
+    """The epochs whose items repeat across a call of a hook, and nowhere else.
+
+    Args:
+        tables: the events of one source in one rank.
+        walk: the stored items that were delivered; told apart by id or content.
+        hook: its name.
+    """
+    if walk.by not in ("id", "content"):
+        return []
+    called = tables.hooks["began_ns"][tables.hooks["text"] == hook].to_numpy()
+    made = tables.delivered["made"]
+    moments = tables.produced["began_ns"].reindex(made).set_axis(made.index)
+    found = []
+    for epoch, rows in walk.rows.groupby("epoch", sort=True):
+        times = moments.reindex(rows["event"]).to_numpy(np.float64)
+        inside = called[(called > np.nanmin(times)) & (called < np.nanmax(times))] if len(times) else called
+        if len(inside) == 0 or np.isnan(times).any():
+            continue
+        # Each part between two calls is of one order.
+        part = np.searchsorted(np.sort(inside), times)
+        items = pd.DataFrame({"item": rows["item"].to_numpy(), "part": part})
+        twice = len(items) - items["item"].nunique()
+        if twice and not items.duplicated().any():
+            before = int(rows.loc[part == 0, "step"].nunique())
+            found.append(Mixed(int(str(epoch)), before, twice))
+    return found
 
 
 def _last_before(hooks: pd.DataFrame, moment: int) -> int:

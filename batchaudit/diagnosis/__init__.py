@@ -1,24 +1,73 @@
 """Names causes: evidence in, findings out, one small rule each cause.
 
-To add a cause, add its file here, a page in `docs/causes/` and a case with its healthy twin to the corpus.
+To add a cause, add its file here, its page in `pages/`, and a case with its healthy twin to the corpus.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from batchaudit.analysis.evidence import Evidence
-from batchaudit.diagnosis import rng_clone, rng_epoch_reset, shared_state_race, stale_epoch, unsharded_replica
+from batchaudit.analysis.ranks import Ranks
+from batchaudit.diagnosis import (
+    buffer_alias,
+    frozen_augmentation,
+    inplace_mutation,
+    intrinsic_duplicate,
+    order_divergence,
+    overshard,
+    padding_duplicate,
+    prefetch_loss,
+    resume_replay,
+    rng_clone,
+    rng_epoch_reset,
+    shared_state_race,
+    stale_epoch,
+    tail_drop,
+    unsharded_replica,
+)
 from batchaudit.diagnosis.finding import RULED_OUT, SEVERITIES, Finding, Verdict
 from batchaudit.diagnosis.judgement import Judgement, not_observable
 
-RULES = (shared_state_race, unsharded_replica, rng_clone, rng_epoch_reset, stale_epoch)
+# What is found first may spoil the arithmetic of what comes later: batches that changed on their way, then
+# batches that are torn, then who made which, then what was drawn, then what is missing at the ends.
+RULES: tuple[Any, ...] = (
+    buffer_alias,
+    inplace_mutation,
+    shared_state_race,
+    unsharded_replica,
+    order_divergence,
+    overshard,
+    rng_clone,
+    rng_epoch_reset,
+    frozen_augmentation,
+    stale_epoch,
+    padding_duplicate,
+    tail_drop,
+    prefetch_loss,
+    intrinsic_duplicate,
+)
+"""What can be wrong in one run; each has `judge(evidence, earlier)`."""
 
-CAUSES = tuple(rule.CAUSE for rule in RULES)
+BETWEEN_RANKS: tuple[Any, ...] = (
+    unsharded_replica,
+    order_divergence,
+    overshard,
+    rng_clone,
+    padding_duplicate,
+    tail_drop,
+)
+"""What can be wrong between the training processes; each has `judge_ranks(ranks, earlier)`."""
+
+BETWEEN_ATTEMPTS: tuple[Any, ...] = (resume_replay,)
+"""What can be wrong between the starts of a training; each has `judge_attempts(starts)`."""
+
+CAUSES = tuple(dict.fromkeys(rule.CAUSE for rule in (*RULES, *BETWEEN_RANKS, *BETWEEN_ATTEMPTS)))
 
 
-def _judged(rule: Any, evidence: Evidence) -> Judgement:
-    judgement: Judgement = rule.judge(evidence)
+def _judged(rule: Any, evidence: Evidence, earlier: Collection[str]) -> Judgement:
+    judgement: Judgement = rule.judge(evidence, earlier)
     if judgement.verdict == RULED_OUT and evidence.ended_early:
         return not_observable(f"the run ended early; until then {judgement.reason}")
     return judgement
@@ -33,7 +82,45 @@ def diagnose(evidence: Evidence) -> tuple[tuple[Finding, ...], tuple[Verdict, ..
     Returns:
         The findings, most severe first, and a verdict for every cause.
     """
-    judged = [(rule.CAUSE, _judged(rule, evidence)) for rule in RULES]
-    findings = [judgement.finding for _, judgement in judged if judgement.finding is not None]
+    judged: dict[str, Judgement] = {}
+    for rule in RULES:
+        judged[rule.CAUSE] = _judged(rule, evidence, _found(judged))
+    findings = [judgement.finding for judgement in judged.values() if judgement.finding is not None]
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
-    return tuple(findings), tuple(Verdict(cause, j.verdict, j.reason) for cause, j in judged)
+    return tuple(findings), tuple(Verdict(cause, it.verdict, it.reason) for cause, it in judged.items())
+
+
+def _found(judged: Mapping[str, Judgement]) -> frozenset[str]:
+    return frozenset(cause for cause, judgement in judged.items() if judgement.finding is not None)
+
+
+def diagnose_ranks(ranks: Ranks) -> list[tuple[Finding | None, Verdict]]:
+    """Weighs what several training processes were given of one source.
+
+    Args:
+        ranks: the processes' evidence.
+
+    Returns:
+        For each cause a finding, where there is one, and a verdict.
+    """
+    judged: dict[str, Judgement] = {}
+    for rule in BETWEEN_RANKS:
+        judged[rule.CAUSE] = rule.judge_ranks(ranks, _found(judged))
+    return [_between(cause, ranks.source, judgement) for cause, judgement in judged.items()]
+
+
+def diagnose_attempts(starts: Sequence[Evidence]) -> list[tuple[Finding | None, Verdict]]:
+    """Weighs what one training process was given of one source, start after start.
+
+    Args:
+        starts: the evidence of each start, in order; of one source and rank.
+
+    Returns:
+        For each cause a finding, where there is one, and a verdict.
+    """
+    source = starts[0].source
+    return [_between(rule.CAUSE, source, rule.judge_attempts(starts)) for rule in BETWEEN_ATTEMPTS]
+
+
+def _between(cause: str, source: str, judgement: Judgement) -> tuple[Finding | None, Verdict]:
+    return judgement.finding, Verdict(cause, judgement.verdict, f"{source}: {judgement.reason}")

@@ -14,11 +14,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from batchaudit.errors import UsageError
-from batchaudit.probes import accesses, again, orders, persistent, queue, same_index, start, workers_doubled
+from batchaudit.probes import (
+    accesses,
+    again,
+    beyond,
+    draws,
+    orders,
+    persistent,
+    queue,
+    retrace,
+    same_index,
+    start,
+    stored,
+    workers_doubled,
+)
 from batchaudit.probes.subject import Subject as Subject
 from batchaudit.probes.subject import concrete as concrete
 
-OF_SOURCE: tuple[Any, ...] = (accesses,)
+OF_SOURCE: tuple[Any, ...] = (accesses, draws, retrace, stored, beyond)
 """Made once, whatever the strategies."""
 
 OF_STRATEGY: tuple[Any, ...] = (same_index, orders, persistent, again, workers_doubled, queue, start)

@@ -37,6 +37,16 @@ def is_tensor(source: object) -> bool:
     return all(hasattr(source, name) for name in ("dtype", "shape", "ndim"))
 
 
+def about(source: Any) -> dict[str, Any]:
+    """How many samples arrays have.
+
+    Args:
+        source: an array or a tuple of arrays.
+    """
+    first = source[0] if isinstance(source, tuple) else source
+    return {"items": len(first)}
+
+
 def watch(source: Any, recorder: Recorder) -> Any:
     """Views of arrays that carry their recorder.
 

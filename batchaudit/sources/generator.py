@@ -8,12 +8,22 @@ from types import GeneratorType
 from typing import Any
 
 from batchaudit.capture.recorder import Recorder
+from batchaudit.sources import hooks
 from batchaudit.sources.kinds import Kind
 
 
 def kind(source: object) -> Kind | None:
     """The kind of a generator; None for anything else."""
     return Kind.ITERATOR if isinstance(source, GeneratorType) else None
+
+
+def about(source: Generator[Any, Any, Any]) -> dict[str, Any]:
+    """What the objects that a generator holds would do between epochs.
+
+    Args:
+        source: the user's generator.
+    """
+    return {"hooks": hooks.of_what_is_held([source])}
 
 
 def watch(source: Generator[Any, Any, Any], recorder: Recorder) -> Generator[Any, Any, Any]:

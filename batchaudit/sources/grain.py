@@ -64,6 +64,29 @@ def watch(source: Any, recorder: Recorder) -> Any:
     return twin(source, recorder, {"__iter__": _iter}, watch)
 
 
+def about(source: Any) -> dict[str, Any]:
+    """How many elements a pass over a `MapDataset` has, and whether a source shuffles.
+
+    Args:
+        source: the user's object.
+    """
+    said: dict[str, Any] = {}
+    if _is_a("MapDataset", source):
+        said["batches"] = len(source)
+    sampler: Any = getattr(source, "_sampler", None)
+    if hasattr(sampler, "_shuffle"):
+        said["shuffles"] = bool(sampler._shuffle)
+    elif not _is_a("DataLoader", source):
+        said["shuffles"] = _has_shuffle(source)
+    return said
+
+
+def _has_shuffle(dataset: Any, left: int = 64) -> bool:
+    if left == 0 or "Shuffle" in type(dataset).__name__:
+        return left > 0
+    return any(_has_shuffle(parent, left - 1) for parent in getattr(dataset, "_parents", ()))
+
+
 def _is_a(name: str, source: object) -> bool:
     cls = getattr(sys.modules.get("grain"), name, None)
     return isinstance(cls, type) and isinstance(source, cls)

@@ -21,6 +21,8 @@ from batchaudit.sources.kinds import Kind
 from batchaudit.sources.proxy import as_number
 from batchaudit.sources.subclass import Override, twin, untwin
 
+_MOST_STAGES = 64
+
 
 def kind(source: object) -> Kind | None:
     """INDEXED for a `Dataset`, ITERABLE for an `IterableDataset`; None for anything else."""
@@ -59,6 +61,31 @@ def id_space(source: Any) -> str:
     """Which table the ids of a `Dataset`'s samples are rows of; "" for a dataset that has no row numbers."""
     # The rows of a selection are numbered anew.
     return f"rows-{id(source)}" if _is_a("Dataset", source) else ""
+
+
+def about(source: Any) -> dict[str, Any]:
+    """How many rows a `Dataset` has; whether an `IterableDataset` shuffles, and is to be told the epoch.
+
+    Args:
+        source: the dataset.
+    """
+    if _is_a("Dataset", source):
+        return {"items": len(source)}
+    return {"shuffles": bool(shuffles(source)), "set_epoch": True}
+
+
+def shuffles(source: Any) -> bool | None:
+    """Whether an `IterableDataset` was made by `shuffle`; None for anything else."""
+    if not _is_a("IterableDataset", source):
+        return None
+    if getattr(source, "_shuffling", None) is not None:  # before datasets 5
+        return True
+    stage = getattr(source, "_ex_iterable", None)
+    for _ in range(_MOST_STAGES):
+        if stage is None or "Shuffled" in type(stage).__name__:
+            return stage is not None
+        stage = getattr(stage, "ex_iterable", None)
+    return False
 
 
 def _is_a(name: str, source: object) -> bool:

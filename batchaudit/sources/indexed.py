@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from batchaudit.capture.recorder import Recorder
+from batchaudit.sources import hooks
 from batchaudit.sources.kinds import Kind
 from batchaudit.sources.proxy import WatchedList, as_number
 from batchaudit.sources.subclass import Override, twin
@@ -37,6 +38,46 @@ def watch(source: Any, recorder: Recorder) -> Any:
         return twin(source, recorder, _OVERRIDES, watch)
     except TypeError:
         return WatchedList(source, recorder)
+
+
+def about(source: Any) -> dict[str, Any]:
+    """What an indexed source says of its items, and of what it does between epochs.
+
+    Args:
+        source: the user's object.
+
+    Returns:
+        What is known of: "batches" of a pass; "rows" that all arrays which it holds have in common, which may
+        be those of its samples; "hooks" of its own that change what its items are; "order", whether the one
+        that they make anew is "shuffled" or "sorted" so far.
+    """
+    said: dict[str, Any] = {"hooks": hooks.that_matter(source)}
+    order = hooks.order_held(source)
+    if order:
+        said["order"] = order
+    count = batch_count(source)
+    if count is not None:
+        said["batches"] = count
+        rows = _rows_held(source, count)
+        if rows is not None:
+            said["rows"] = rows
+    return said
+
+
+def _rows_held(source: Any, batches: int) -> int | None:
+    """How many rows the arrays have that a source holds; None where they differ, or hold no samples."""
+    try:
+        held = object.__getattribute__(source, "__dict__").values()
+    except AttributeError:
+        return None
+    counts = {len(each) for each in held if _is_array(each)}
+    [rows] = counts if len(counts) == 1 else [None]
+    return rows if rows is not None and rows >= max(batches, 1) else None
+
+
+def _is_array(value: object) -> bool:
+    shape = getattr(value, "shape", None)
+    return isinstance(shape, tuple) and len(shape) > 0 and hasattr(value, "dtype")
 
 
 def batch_count(source: Any) -> int | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from batchaudit.capture.passes import Pass
 from batchaudit.capture.recorder import EXHAUSTED, Recorder
+from batchaudit.sources import tf_stages
 from batchaudit.sources.kinds import Kind
 from batchaudit.sources.subclass import is_twin, recorder_of, twin, untwin
 
@@ -44,6 +45,21 @@ def watch(source: Any, recorder: Recorder) -> Any:
         A twin of the dataset. What is made of it by `map`, `take`, `batch`, ... is not watched.
     """
     return twin(source, recorder, {"__iter__": _iter, "reduce": _reduce}, watch)
+
+
+def about(source: Any) -> dict[str, Any]:
+    """How a pipeline makes its batches and its order.
+
+    Args:
+        source: the dataset.
+
+    Returns:
+        What is known of: "batches" of a pass; "items" that its last stage of batches takes in a pass,
+        "batch_size" and "drop_last" of that stage; "shuffles", whether a stage gives another order in each
+        pass; "fixed_tail", whether the items that are dropped are the same in each pass; "hooks", what the
+        objects that its generators hold would do between epochs.
+    """
+    return tf_stages.about(source)
 
 
 def noting(dataset: Any, note: Note) -> Any:

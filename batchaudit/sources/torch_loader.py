@@ -58,21 +58,85 @@ def id_space(source: Any) -> str:
 
 
 def about(source: Any) -> dict[str, Any]:
-    """How many stored items a loader's dataset has, and how its batches are made up.
+    """How many stored items a loader's dataset has, how its batches are made up, and who makes the order.
 
     Args:
         source: the loader.
-    """
-    from torch.utils.data import RandomSampler, SequentialSampler
 
+    Returns:
+        What is known of: "items", the dataset's length; "drawn", how many of them its sampler asks for in a
+        pass; "batch_size"; "drop_last"; "batches" of a pass; "shuffles", whether somebody asked for another
+        order than that of the data; "set_epoch", whether its dataset or a sampler wants to be told the epoch.
+    """
     said: dict[str, Any] = {}
     if has_indices(source):
         said["items"] = len(source.dataset)
-        known = (SequentialSampler, RandomSampler)
-        if type(source.sampler) in known:
-            said["shuffles"] = type(source.sampler) is RandomSampler
     if source.batch_size is not None:
         said |= {"batch_size": int(source.batch_size), "drop_last": bool(source.drop_last)}
+    return said | _of_order(source) | _of_length(source)
+
+
+def _of_order(loader: Any) -> dict[str, Any]:
+    batches = loader.batch_sampler
+    makers = [loader.dataset, loader.sampler, batches, getattr(batches, "sampler", None)]
+    said: dict[str, Any] = {"set_epoch": any(hasattr(type(maker), "set_epoch") for maker in makers)}
+    shuffles = _shuffles(loader) if has_indices(loader) else _streams_shuffle(loader.dataset)
+    if shuffles is not None:
+        said["shuffles"] = shuffles
+    return said
+
+
+def _streams_shuffle(dataset: Any) -> bool | None:
+    from batchaudit.sources import hugging_face, webdataset
+
+    known = (family.shuffles(dataset) for family in (hugging_face, webdataset))
+    return next((shuffles for shuffles in known if shuffles is not None), None)
+
+
+def _shuffles(loader: Any) -> bool | None:
+    """Whether the samplers of a map-style loader were made to shuffle; None where that is not known."""
+    from torch.utils.data import BatchSampler, SequentialSampler
+
+    batches = loader.batch_sampler
+    sampler = loader.sampler
+    if batches is not None and type(batches) is not BatchSampler:
+        # The loader's own sampler is a stand-in where batches are made by somebody else.
+        own = getattr(batches, "sampler", sampler if type(sampler) is not SequentialSampler else None)
+        known = None if own is None else _sampler_shuffles(own)
+        return known or _draws(batches) or None
+    return _sampler_shuffles(sampler)
+
+
+def _sampler_shuffles(sampler: Any) -> bool | None:
+    from torch.utils.data import RandomSampler, SequentialSampler, SubsetRandomSampler, WeightedRandomSampler
+    from torch.utils.data.distributed import DistributedSampler
+
+    if type(sampler) is SequentialSampler or isinstance(sampler, range):
+        return False
+    if isinstance(sampler, (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)):
+        return True
+    if isinstance(sampler, DistributedSampler):
+        return bool(sampler.shuffle)
+    return _draws(sampler) or None
+
+
+def _draws(sampler: Any) -> bool:
+    from batchaudit.sources import shuffling
+
+    return shuffling.draws(sampler)
+
+
+def _of_length(loader: Any) -> dict[str, Any]:
+    """How many samples and batches a pass has, where samplers say it: a dataset of a stream is not asked."""
+    if not has_indices(loader):
+        return {}
+    said: dict[str, Any] = {}
+    batches = loader.batch_sampler
+    if batches is None or hasattr(type(batches), "__len__"):
+        said["batches"] = len(loader.sampler) if batches is None else len(batches)
+    own = getattr(batches, "sampler", None)
+    if loader.batch_size is not None and own is loader.sampler and hasattr(type(own), "__len__"):
+        said["drawn"] = len(own)
     return said
 
 

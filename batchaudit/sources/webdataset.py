@@ -45,6 +45,35 @@ def watch(source: Any, recorder: Recorder) -> Any:
     return twin(source, recorder, {"__iter__": _iter}, watch)
 
 
+def about(source: Any) -> dict[str, Any]:
+    """Whether a pipeline shuffles.
+
+    Args:
+        source: the pipeline.
+    """
+    found = shuffles(source)
+    return {} if found is None else {"shuffles": found}
+
+
+def shuffles(source: Any) -> bool | None:
+    """Whether a stage of a pipeline shuffles; None for anything else, and where its loader's own says it."""
+    if kind(source) is None:
+        return None
+    filters: Any = sys.modules.get("webdataset.filters")
+    stages = list(source.pipeline)
+    if stages and torch_loader.is_loader(stages[0]):
+        inner = shuffles(stages[0].dataset)
+        if inner:
+            return True
+    by_class = getattr(filters, "detshuffle", None)
+    by_function = getattr(filters, "_shuffle", None)
+    return any(
+        (by_class is not None and isinstance(stage, by_class))
+        or (by_function is not None and getattr(stage, "f", None) is by_function)
+        for stage in stages
+    )
+
+
 def keys_of(batch: Any) -> list[str] | None:
     """The names of a batch's samples in their shards.
 
