@@ -1,23 +1,29 @@
-"""`unsharded-replica`: every worker walks the whole stream, so each batch is delivered once a worker.
+"""`unsharded-replica`: every replica walks the whole stream, so each item is delivered once a replica.
 
-It needs two workers with three steps each. Replicas of a deterministic stream emit the same batches at
-the same local steps, and no random stream has to do with it: where the batches were drawn from equal
-states, the shared state explains them (`rng-clone`), and nothing can be said here. Replicas that each
-shuffle for themselves emit the same samples in orders of their own: repeated between workers, never
-within one, and each worker goes far beyond its share.
+It needs two workers with three steps each. Replicas of a deterministic stream emit the same batches at the
+same local steps, and no random stream has to do with it: where the batches were drawn from equal states,
+the shared state explains them (`rng-clone`), and nothing can be said here. Replicas that each shuffle or
+augment for themselves emit the same items in orders of their own: repeated between workers, never within
+one, and each goes far beyond its share. What tells items apart is in `analysis/apart`.
+
+Ranks are compared in `equal_ranks`, readers within a pipeline in `readers`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from batchaudit.analysis import apart, replicas
+from batchaudit.analysis.apart import Apart
 from batchaudit.analysis.evidence import Evidence
+from batchaudit.analysis.ranks import Ranks
 from batchaudit.analysis.seeds import MOST_WORKERS, moved
-from batchaudit.diagnosis import fixes
+from batchaudit.diagnosis import equal_ranks, fixes, readers
 from batchaudit.diagnosis.finding import Finding
 from batchaudit.diagnosis.judgement import (
     MANY_ENOUGH,
@@ -34,19 +40,25 @@ from batchaudit.diagnosis.judgement import (
 CAUSE = "unsharded-replica"
 _ALMOST_ALL = 0.9
 _FAR_BEYOND = 1.5  # times a worker's share, without a sample twice: it walks more than its share
+_SURELY_BEYOND = 1.75  # where the share is only guessed: parts of different orders come to 1.58 times theirs
+_DOUBLED = 0.05
+_FEW = 0.02
 
 
-def judge(evidence: Evidence) -> Judgement:
-    """Says whether workers are unsharded replicas.
+def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
+    """Says whether workers, or readers within a pipeline, are unsharded replicas.
 
     Args:
         evidence: one run.
+        earlier: the causes that have been found in it before this one is judged.
 
     Returns:
         The judgement.
     """
     made = evidence.made[evidence.made["epoch"] >= 0]
     steps = made.groupby("worker").size()
+    if evidence.kind == "dataset" and len(steps) < 2:
+        return readers.judge(evidence, CAUSE)
     if evidence.threaded:
         return ruled_out("the workers are threads that share one source")
     if len(steps) < 2:
@@ -55,7 +67,7 @@ def judge(evidence: Evidence) -> Judgement:
         return not_observable(TOO_FEW_STEPS)
     if not evidence.hashed:
         return not_observable("the batches hold what cannot be hashed by value: which are equal is not known")
-    if _chance_of_equal(evidence) > 0.5:
+    if _chance_of_equal(evidence, made) > 0.5:
         return not_observable(
             "the source repeats its batches without workers, too: replicas look no different"
         )
@@ -63,13 +75,13 @@ def judge(evidence: Evidence) -> Judgement:
     equal = [pair for pair in pairs if pair["walked"] >= MANY_ENOUGH and pair["walked_alike"] >= _ALMOST_ALL]
     if equal:
         return found(_finding(evidence, made, equal))
-    by_sample = _own_orders(evidence, made)
-    if by_sample:
-        return found(by_sample)
     if any(pair["drawn_alike"] >= MANY_ENOUGH for pair in pairs):
         return not_observable(
             "the workers drew equal batches from equal random states: repair rng-clone, then audit again"
         )
+    by_sample = _own_orders(evidence)
+    if by_sample:
+        return found(by_sample)
     if all(pair["steps"] < MANY_ENOUGH for pair in pairs):
         return not_observable(
             f"no two workers made {MANY_ENOUGH} batches in one epoch: use a longer epoch or fewer workers"
@@ -77,11 +89,37 @@ def judge(evidence: Evidence) -> Judgement:
     return ruled_out("the workers emitted different batches")
 
 
-def _chance_of_equal(evidence: Evidence) -> float:
-    """How likely two batches of the serial baseline are equal."""
+def judge_ranks(ranks: Ranks, earlier: Collection[str] = ()) -> Judgement:
+    """Says whether training processes were each given the whole stream.
+
+    Args:
+        ranks: what they were given of one source.
+        earlier: the causes that have been found between them before this one is judged.
+
+    Returns:
+        The judgement.
+    """
+    return equal_ranks.judge(ranks, CAUSE)
+
+
+# -- workers, batch by batch ----------------------------------------------------------------------
+
+
+def _chance_of_equal(evidence: Evidence, made: pd.DataFrame) -> float:
+    """How likely two batches are equal that one and the same walk gives."""
     sequence = evidence.baseline.sequence()
-    if not len(sequence):
-        return 0.0
+    if len(sequence):
+        return _chance(sequence)
+    # Without a serial baseline each worker's own steps tell: within one walk replicas do not show.
+    own = [
+        _chance(rows.to_numpy())
+        for _, rows in made.groupby(["epoch", "worker"])["digest_lo"]
+        if len(rows) > 1
+    ]
+    return float(np.mean(own)) if own else 0.0
+
+
+def _chance(sequence: Any) -> float:
     _, counts = np.unique(sequence, return_counts=True)
     return float(((counts / len(sequence)) ** 2).sum())
 
@@ -174,47 +212,61 @@ def _replicas(evidence: Evidence, workers: list[int], what: str, more: dict[str,
     )
 
 
-def _own_orders(evidence: Evidence, made: pd.DataFrame) -> Finding | None:
-    """Replicas that walk the same samples, each in an order of its own."""
-    if evidence.kind == "indexed":
+# -- workers, item by item ------------------------------------------------------------------------
+
+
+def _own_orders(evidence: Evidence) -> Finding | None:
+    """Replicas that walk the same items, each in an order of its own."""
+    if evidence.kind == "indexed" or apart.space(str(evidence.about.get("ids", ""))) == "dataset":
         return None  # indices are dealt out; an epoch that holds parts of two orders repeats samples, too
-    tables, baseline = evidence.tables, evidence.baseline
-    by_id = tables.ids_known
-    if not by_id and not baseline.fixed_samples:
+    known = apart.of_workers(evidence.tables, evidence.baseline, str(evidence.about.get("ids", "")))
+    items = replicas.items_of(known.rows, "worker")
+    if not known.by or items.empty:
         return None
-    column = "id" if by_id else "digest"
-    has = baseline.size(column)
-    rows = tables.samples.merge(
-        made[["worker", "epoch"]], left_on="event", right_index=True, how="inner"
-    ).sort_values(["event", "position"])
-    if not has or rows.empty or bool(rows[column].isna().any()):
+    if evidence.baseline.first is None and not _comes_once(evidence, known, items):
         return None
-    workers = rows.groupby("epoch")["worker"].nunique().max()  # at a time: a pool may be made anew
-    once = rows.groupby("worker").head(has)
-    per_worker = once.groupby("worker")[column].agg(["size", "nunique"])
-    walkers = per_worker[
-        (per_worker["nunique"] >= 0.98 * per_worker["size"])
-        & (per_worker["nunique"] > _FAR_BEYOND * has / workers)
-    ]
-    repeats = rows.groupby(["epoch", column])["worker"].nunique()
-    doubled = float((repeats > 1).mean())
-    if len(walkers) < 2 or doubled < 0.05:
+    has = evidence.baseline.size("id" if known.by == "id" else "digest")
+    count, beyond = (has, _FAR_BEYOND) if has else (items["item"].nunique(), _SURELY_BEYOND)
+    workers = replicas.walkers(items, count, beyond)
+    if len(workers) < 2 and _comes_once(evidence, known, items):
+        equal = [pair for pair in replicas.compare(items) if pair.alike >= _ALMOST_ALL]
+        workers = sorted({who for pair in equal if min(pair.sizes) >= MANY_ENOUGH for who in pair.who})
+    at_a_time = int(items.groupby("epoch")["who"].nunique().max())
+    early = replicas.doubled(items, max(1, count // at_a_time))
+    example = replicas.example(items, workers)
+    if len(workers) < 2 or early < _DOUBLED or example is None:
         return None
-    epoch, sample = repeats.idxmax()
-    twice = rows[(rows["epoch"] == epoch) & (rows[column] == sample)]
-    who = " and ".join(f"worker {worker}" for worker in twice["worker"].unique()[:2])
-    which = sample if by_id else short(int(sample))
+    row, epoch, both = example
+    repeated = replicas.doubled(items, len(items))
     return _replicas(
         evidence,
-        [int(worker) for worker in walkers.index],
-        f"each walk all samples in an order of their own: {doubled:.0%} of an epoch's samples repeat",
+        workers,
+        f"each walk all samples in an order of their own: {repeated:.0%} of an epoch's samples repeat",
         {
-            "first_example": f"{who} both emitted sample {which} in epoch {epoch}",
-            "samples_of_the_source": int(has),
-            "different_samples_by_worker": [int(value) for value in walkers["nunique"]],
+            "first_example": (
+                f"{' and '.join(f'worker {worker}' for worker in both)} both emitted sample "
+                f"{known.named(row, 'worker')} in epoch {epoch}"
+            ),
+            "samples_of_the_source": int(has) or None,
+            "different_samples_by_worker": [
+                int(items["item"][items["who"] == worker].nunique()) for worker in workers[:64]
+            ],
             "sample_coverage_by_epoch": [
                 None if np.isnan(value) else round(float(value), 3)
                 for value in evidence.epochs["sample_coverage"]
             ],
         },
     )
+
+
+def _comes_once(evidence: Evidence, known: Apart, items: pd.DataFrame) -> bool:
+    """Whether an item that comes again is a defect: not where one walk alone repeats its contents."""
+    if known.by == "id":
+        return True
+    serial = evidence.serial_walk
+    if serial is not None and serial.known:
+        first = next(iter(serial.orders.values()))
+        # Two passes may make one epoch; contents that come again and again are no items.
+        return len(np.unique(first)) >= 0.5 * len(first)
+    figures = replicas.spread(items)
+    return int(figures["within"].sum()) <= _FEW * int(figures["total"].sum())

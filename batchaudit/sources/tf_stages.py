@@ -30,6 +30,8 @@ def about(dataset: Any) -> dict[str, Any]:
     if batches is not None:
         said["batches"] = batches
     said |= _of_batches(dataset)
+    if any(_echoes(stage) for stage in stages):
+        said["echoes"] = True
     held = hooks.of_what_is_held(_functions(stages))
     if held:
         said["hooks"] = held
@@ -60,6 +62,22 @@ def _reshuffles(stage: Any) -> bool:
         return False
     setting = getattr(stage, "_reshuffle_each_iteration", True)
     return setting is None or bool(setting)
+
+
+def _echoes(stage: Any) -> bool:
+    """Whether a stage gives each element several times on purpose: `flat_map(lambda x: ...repeat(k))`."""
+    if not _is(stage, "FlatMap", "Interleave"):
+        return False
+    try:
+        made = {node.op for node in stage._map_func.function.graph.as_graph_def().node}
+    except Exception:  # a stage of another make
+        return False
+    datasets = {name for name in made if "Dataset" in name}
+    return "RepeatDataset" in datasets and datasets <= {
+        "RepeatDataset",
+        "TensorDataset",
+        "TensorSliceDataset",
+    }
 
 
 def _of_batches(dataset: Any) -> dict[str, Any]:

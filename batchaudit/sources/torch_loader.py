@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 from batchaudit.capture.recorder import Recorder
+from batchaudit.sources import stored_data
 from batchaudit.sources.kinds import Kind
 from batchaudit.sources.subclass import Override, twin
 
@@ -64,13 +65,14 @@ def about(source: Any) -> dict[str, Any]:
         source: the loader.
 
     Returns:
-        What is known of: "items", the dataset's length; "drawn", how many of them its sampler asks for in a
-        pass; "batch_size"; "drop_last"; "batches" of a pass; "shuffles", whether somebody asked for another
+        What is known of: "items", the dataset's length; "data", a token of what it holds; "drawn", how many
+        of its items its sampler asks for in a pass; "batch_size"; "drop_last"; "batches" of a pass; "shuffles", whether somebody asked for another
         order than that of the data; "set_epoch", whether its dataset or a sampler wants to be told the epoch.
     """
     said: dict[str, Any] = {}
     if has_indices(source):
         said["items"] = len(source.dataset)
+        said["data"] = stored_data.token(source.dataset)
     if source.batch_size is not None:
         said |= {"batch_size": int(source.batch_size), "drop_last": bool(source.drop_last)}
     return said | _of_order(source) | _of_length(source)

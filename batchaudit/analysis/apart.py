@@ -1,0 +1,204 @@
+"""What tells one item from another between replicas: the content of samples, or their ids. Requires pandas.
+
+Content is the better witness where nothing draws it anew: an id is what a replica's own copy of the source
+calls an item, and two copies may call two items the same. Where content is drawn, ids are all there is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from batchaudit.analysis.baseline import Baseline
+from batchaudit.analysis.ranks import Ranks
+from batchaudit.analysis.tables import NO_SAMPLES, UNHASHABLE, Tables
+from batchaudit.analysis.walk import COLUMNS, by_content, by_id
+
+_MOSTLY = 0.98
+_OFTEN = 0.5
+_SOME = 0.1
+_ENOUGH = 3
+_NAMED = ("key", "names")
+GIVE_KEY = "give key=, which says which stored item each sample is"
+
+
+@dataclass(frozen=True)
+class Apart:
+    """The delivered items of several replicas, with what tells them apart.
+
+    Attributes:
+        by: "id", "content", or "" where nothing does.
+        rows: as `Walk.rows`, with a column `id` where every sample has one; empty where nothing does.
+        why: where nothing does, why, and what would.
+    """
+
+    by: str
+    rows: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=COLUMNS))
+    why: str = ""
+
+    @property
+    def ids_known(self) -> bool:
+        """Whether every item has an id, whatever tells them apart."""
+        return "id" in self.rows
+
+    def named(self, row: int, who: str) -> str:
+        """An item as people read it.
+
+        Args:
+            row: its row among those of which it is known `who` delivered them.
+            who: "worker" or "rank".
+        """
+        sample = self.rows[self.rows[who] >= 0].iloc[row]
+        # Indices are a process' own: another one may mean another item by the same one.
+        if self.ids_known and (self.by == "id" or who == "worker"):
+            return str(int(sample["id"]))
+        return f"{int(sample['digest']):016x}"[:8]
+
+
+def of_workers(tables: Tables, baseline: Baseline, ids: str) -> Apart:
+    """What tells the items of one process' workers apart.
+
+    Args:
+        tables: the events.
+        baseline: what serial passes gave.
+        ids: which stored items the ids name, as a source says it (`sources.id_space`).
+    """
+    if space(ids) in _NAMED and tables.ids_known:
+        return Apart("id", _with_ids(tables))
+    if not tables.ids_known:
+        return _by_content_alone(tables, baseline, "worker")
+    rows = _with_ids(tables)
+    fixed = baseline.fixed_samples or _fixed(rows, "worker") is True
+    if fixed and _told_by_content(rows):
+        return Apart("content", rows.assign(item=rows["digest"]))
+    return Apart("id", rows)
+
+
+def of_ranks(ranks: Ranks) -> Apart:
+    """What tells the items of several training processes apart.
+
+    Args:
+        ranks: their evidence.
+    """
+    tables = ranks.pooled
+    spaces = {space(str(one.about.get("ids", ""))) for one in ranks.of.values()}
+    if tables.ids_known and spaces <= set(_NAMED):
+        return Apart("id", _with_ids(tables))
+    drawn = [one.baseline for one in ranks.of.values()]
+    baseline = next((one for one in drawn if one.fixed_samples is not True), drawn[0])
+    if not tables.ids_known:
+        return _by_content_alone(tables, baseline, "rank")
+    rows = _with_ids(tables)
+    fixed = baseline.fixed_samples or _fixed(rows, "rank")
+    if fixed and _told_by_content(rows):
+        return Apart("content", rows.assign(item=rows["digest"]))
+    common = _in_common(rows)
+    matched = _matched(common) >= _ENOUGH and not _alike_by_chance(rows)
+    if not len(common) or matched or _hold_the_same(ranks) or _share_one(ranks, rows):
+        return Apart("id", rows)
+    return Apart(
+        "",
+        rows.iloc[:0],
+        "the ranks were given the same indices with other contents: whether these are the same stored items "
+        f"is not known: {GIVE_KEY}",
+    )
+
+
+def rows_by(tables: Tables, by: str) -> pd.DataFrame | None:
+    """The rows of another pass of the same source, told apart in the same way.
+
+    Args:
+        tables: its events.
+        by: "id" or "content".
+
+    Returns:
+        As `Apart.rows`; None where its samples cannot be told apart so.
+    """
+    if by == "id":
+        return _with_ids(tables) if tables.ids_known else None
+    return by_content(tables).rows if by == "content" else None
+
+
+def space(ids: str) -> str:
+    """What kind of ids they are: "key" from the user, "names" of samples, else indices of something."""
+    return ids.partition("-")[0]
+
+
+def _with_ids(tables: Tables) -> pd.DataFrame:
+    rows = by_id(tables).rows
+    return rows.assign(id=rows["item"])
+
+
+def _by_content_alone(tables: Tables, baseline: Baseline, who: str) -> Apart:
+    unseen = tables.delivered["flags"] & (NO_SAMPLES | UNHASHABLE)
+    if bool((unseen > 0).any()) or not bool(tables.delivered.index.isin(tables.samples["event"]).all()):
+        return Apart("", why="not every batch could be hashed sample by sample")
+    rows = by_content(tables).rows
+    if baseline.fixed_samples or _comes_again(rows, who):
+        return Apart("content", rows)
+    more = "" if rows["epoch"].nunique() > 1 else ", or run 2 epochs or more"
+    return Apart(
+        "", why=f"no content came twice: which samples are the same item is not known: {GIVE_KEY}{more}"
+    )
+
+
+def _comes_again(rows: pd.DataFrame, who: str) -> bool:
+    """Whether contents come again, in another epoch or in another replica: then they are not drawn anew."""
+    held = rows.drop_duplicates([who, "item"])
+    if len(held) and float(held.duplicated("item", keep=False).mean()) >= _SOME:
+        return True
+    each = rows[["epoch", "item"]].drop_duplicates()
+    later = each["epoch"] > each["epoch"].min()
+    first = each.groupby("item")["epoch"].transform("min")
+    return bool(later.any()) and float((first < each["epoch"])[later].mean()) >= _OFTEN
+
+
+def _fixed(rows: pd.DataFrame, who: str) -> bool | None:
+    """Whether an id has the same content whenever a replica delivers it; None where no id came twice."""
+    groups = rows.groupby([who, "id"])["digest"]
+    several = groups.size() > 1
+    if int(several.sum()) < _ENOUGH:
+        return None
+    return float((groups.nunique()[several] == 1).mean()) >= _MOSTLY
+
+
+def _told_by_content(rows: pd.DataFrame) -> bool:
+    """Whether two ids hardly ever have the same content."""
+    of_rank = rows.groupby("rank")
+    return bool((of_rank["digest"].nunique() >= _MOSTLY * of_rank["id"].nunique()).all())
+
+
+def _share_one(ranks: Ranks, rows: pd.DataFrame) -> bool:
+    """Whether all ranks together take no more than one dataset has: then it is one that they share.
+
+    Ranks that each had a dataset of their own would each take all of it.
+    """
+    counts = {one.items for one in ranks.of.values()}
+    count = counts.pop()
+    if count is None or counts:
+        return False
+    return int(rows.groupby("epoch").size().max()) <= count + len(ranks.of)
+
+
+def _hold_the_same(ranks: Ranks) -> bool:
+    """Whether the datasets of all ranks hold the same data, as they say of themselves."""
+    tokens = {str(one.about.get("data", "")) for one in ranks.of.values()}
+    return len(tokens) == 1 and tokens != {""}
+
+
+def _in_common(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ids that several ranks delivered."""
+    return rows[rows.groupby("id")["rank"].transform("nunique") > 1]
+
+
+def _matched(rows: pd.DataFrame) -> int:
+    """How many ids had, at some time, the same content in two ranks."""
+    ranks = rows.groupby(["id", "digest"])["rank"].nunique()
+    return int((ranks > 1).groupby("id").any().sum())
+
+
+def _alike_by_chance(rows: pd.DataFrame) -> bool:
+    """Whether samples have so few different contents that two are often alike."""
+    shares = rows["digest"].value_counts(normalize=True).to_numpy()
+    return float((shares**2).sum()) > _SOME

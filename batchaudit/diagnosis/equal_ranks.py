@@ -1,0 +1,223 @@
+"""`unsharded-replica` between ranks: training processes that were each given the whole stream.
+
+Ranks are compared batch by batch at equal steps, and by their items in whatever order. A training has no
+serial baseline, so what is compared must speak for itself: ranks that slice different orders have only a
+share each, sampling with replacement repeats items within a rank, and batches that were drawn from equal
+random states are equal without any data behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from batchaudit.analysis import apart, replicas
+from batchaudit.analysis.apart import Apart
+from batchaudit.analysis.ranks import Ranks
+from batchaudit.analysis.seeds import moved, moved_streams
+from batchaudit.diagnosis import fixes
+from batchaudit.diagnosis.finding import Finding
+from batchaudit.diagnosis.judgement import (
+    MANY_ENOUGH,
+    Judgement,
+    found,
+    listed,
+    not_observable,
+    ruled_out,
+    short,
+)
+
+_ALMOST_ALL = 0.9
+_CONSTANT = 0.5
+_FEW = 0.02
+_FAR_BEYOND = 1.5
+_SURELY_BEYOND = 1.75
+
+Group = list[int]
+
+
+def judge(ranks: Ranks, cause: str) -> Judgement:
+    """Says whether training processes were given the same.
+
+    Args:
+        ranks: what they were given of one source.
+        cause: the slug to report.
+
+    Returns:
+        The judgement.
+    """
+    if not all(one.hashed for one in ranks.of.values()):
+        return not_observable("the batches hold what cannot be hashed by value: which are equal is not known")
+    known = apart.of_ranks(ranks)
+    items = replicas.items_of(known.rows, "rank")
+    groups = _equal_batches(ranks)
+    by_batch = bool(groups)
+    if by_batch and not _stored(ranks, known):
+        return not_observable(
+            "the ranks drew equal batches from equal random states: repair rng-clone, then audit again"
+        )
+    if not by_batch:
+        if not known.by:
+            return not_observable(known.why)
+        groups = _equal_items(ranks, items)
+    if not groups:
+        return ruled_out("the ranks were given different samples")
+    if next(iter(ranks.of.values())).split == "validation":
+        return ruled_out("each rank validates on everything, which changes no mean")
+    example = _batch_example(ranks, groups[0]) if by_batch else _item_example(known, items, groups[0])
+    return found(_finding(ranks, cause, groups, by_batch, known, example))
+
+
+# -- batch by batch -------------------------------------------------------------------------------
+
+
+def _batches(ranks: Ranks) -> pd.DataFrame:
+    delivered = ranks.pooled.delivered.sort_values(["rank", "epoch", "step"], kind="stable")
+    return replicas.items_of(delivered.assign(item=delivered["digest_lo"]), "rank")
+
+
+def _equal_batches(ranks: Ranks) -> list[Group]:
+    """The ranks whose batches are equal at equal steps."""
+    batches = _batches(ranks)
+    if _chance_of_equal(batches) > _CONSTANT:
+        return []
+
+    def equal(pairs: list[replicas.Pair]) -> bool:
+        walked = sum(pair.walked for pair in pairs)
+        return walked >= MANY_ENOUGH and sum(pair.in_step for pair in pairs) >= _ALMOST_ALL * walked
+
+    return _groups(batches, equal)
+
+
+def _chance_of_equal(batches: pd.DataFrame) -> float:
+    """How likely two batches of one rank's epoch are equal, in the rank in which that is least likely."""
+    times = batches.groupby(["epoch", "who", "item"]).size()
+    of_rank = times.groupby("who").sum()
+    return float(((times**2).groupby("who").sum() / of_rank**2).min())
+
+
+def _stored(ranks: Ranks, known: Apart) -> bool:
+    """Whether equal batches are of stored items, and not made of equal random numbers alone."""
+    if known.by == "id" or not _drawn_alike(ranks):
+        return True
+    rows = known.rows
+    return len(rows) > 0 and bool(rows.groupby("item")["epoch"].nunique().gt(1).mean() > _CONSTANT)
+
+
+def _drawn_alike(ranks: Ranks) -> bool:
+    """Whether most batches were drawn from a random state that another rank had at the same step."""
+    made = ranks.pooled.produced
+    made = made[made["delivered"]]
+    for stream in moved_streams(ranks.pooled):
+        drew = made[moved(made, stream) & (made[f"rng_{stream}_before"] != 0)]
+        sharing = drew.groupby(["epoch", "step", f"rng_{stream}_before"])["rank"].transform("nunique")
+        if int((sharing > 1).sum()) >= _ALMOST_ALL * len(made):
+            return True
+    return False
+
+
+def _batch_example(ranks: Ranks, group: Group) -> str:
+    delivered = ranks.pooled.delivered
+    first, second = (delivered[delivered["rank"] == rank] for rank in group[:2])
+    place = ["epoch", "step", "digest_hi"]
+    same = first[place].merge(second[place], on=place).iloc[0]
+    who = " and ".join(f"rank {rank} step {int(same['step'])}" for rank in group[:2])
+    return f"{who} were given batch {short(int(same['digest_hi']))} in epoch {int(same['epoch'])}"
+
+
+# -- item by item ---------------------------------------------------------------------------------
+
+
+def _equal_items(ranks: Ranks, items: pd.DataFrame) -> list[Group]:
+    """The ranks that were given the same items, in whatever order."""
+    if items.empty or not _walked(items) or _have_their_share(ranks, items):
+        return []
+    # No replica walks backwards: that is a listing the other way round, of which each took a slice.
+    if any(pair.reversed and pair.alike == 1 for pair in replicas.compare(items)):
+        return []
+    groups = _groups(items, lambda pairs: all(map(_replicated, pairs)))
+    count = _count(ranks)
+    if not groups and count is not None:
+        # Endless streams whose epochs end before they have gone round. What a rank has may be its own share.
+        seen = int(items["item"].nunique())
+        walking = replicas.walkers(items, max(count, seen), _FAR_BEYOND if seen <= count else _SURELY_BEYOND)
+        share = max(1, max(count, seen) // len(ranks.of))
+        enough = len(walking) > 1 and replicas.doubled(items, share) >= 1 - _ALMOST_ALL
+        groups = [walking] if enough else []
+    return groups
+
+
+def _replicated(pair: replicas.Pair) -> bool:
+    return pair.alike >= _ALMOST_ALL and min(pair.sizes) >= 2 * MANY_ENOUGH
+
+
+def _walked(items: pd.DataFrame) -> bool:
+    """Whether each rank goes round its items: none comes much oftener than another, as in draws."""
+    times = items.groupby(["epoch", "who", "item"]).size().groupby(["epoch", "who"])
+    if bool((times.max() - times.min() <= 1).all()):
+        return True
+    figures = replicas.spread(items)
+    return int(figures["within"].sum()) <= _FEW * int(figures["total"].sum())
+
+
+def _count(ranks: Ranks) -> int | None:
+    """How many items the source says it has, in every rank."""
+    counts = {one.items for one in ranks.of.values()}
+    return counts.pop() if len(counts) == 1 else None
+
+
+def _have_their_share(ranks: Ranks, items: pd.DataFrame) -> bool:
+    """Whether all ranks together were given no more than the source has: a share each, of whatever orders."""
+    count = _count(ranks)
+    if count is None:
+        return False
+    return int(items.groupby("epoch").size().max()) <= (1 + _FEW) * count + len(ranks.of)
+
+
+def _groups(items: pd.DataFrame, equal: Callable[[list[replicas.Pair]], bool]) -> list[Group]:
+    by_pair: dict[tuple[int, int], list[replicas.Pair]] = {}
+    for pair in replicas.compare(items):
+        by_pair.setdefault(pair.who, []).append(pair)
+    return replicas.groups([who for who, pairs in by_pair.items() if equal(pairs)])
+
+
+def _item_example(known: Apart, items: pd.DataFrame, group: Group) -> str:
+    example = replicas.example(items, group)
+    if example is None:
+        return ""
+    who = " and ".join(f"rank {rank}" for rank in example[2])
+    return f"{who} were both given sample {known.named(example[0], 'rank')} in epoch {example[1]}"
+
+
+# -- the finding ----------------------------------------------------------------------------------
+
+
+def _finding(
+    ranks: Ranks, cause: str, groups: list[Group], by_batch: bool, known: Apart, example: str
+) -> Finding:
+    unit = "samples" if known.by else "batches"
+    figures = replicas.spread(replicas.items_of(known.rows, "rank") if known.by else _batches(ranks))
+    first = figures.iloc[0]
+    in_step = "the same batches at the same steps"
+    what = in_step if by_batch else "the same samples, each in an order of its own"
+    who = " and ".join(f"Ranks {listed(group)}" for group in groups[:4])
+    return Finding(
+        cause,
+        "error",
+        "rank",
+        f"{who} of {len(ranks.of)} were given {what}: {int(first['different'])} different {unit} of "
+        f"{int(first['total'])} in epoch {int(first['epoch'])}. Only ranks of one model-parallel group "
+        "(tensor, sequence, pipeline) are meant to be equal.",
+        {
+            "groups": [group[:64] for group in groups[:64]],
+            "compared": "batches" if by_batch else f"samples, by {known.by}",
+            "unit": unit,
+            "different_by_epoch": [int(value) for value in figures["different"]],
+            "delivered_by_epoch": [int(value) for value in figures["total"]],
+            "copies": float(np.round(first["total"] / max(1, first["different"]), 3)),
+            "first_example": example,
+        },
+        fixes.of(cause, next(iter(ranks.of.values()))),
+    )
