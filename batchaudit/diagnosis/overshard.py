@@ -50,6 +50,8 @@ def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
     """
     if any(cause in earlier for cause in _REPEATS):
         return ruled_out("items come again: nothing is shared out twice")
+    if "shared-state-race" in earlier:
+        return not_observable("a race loses items, too: repair that first")
     if evidence.kind == "indexed" or apart.space(str(evidence.about.get("ids", ""))) == "dataset":
         return ruled_out("one process deals the indices out to the workers, each once")
     idle = _idle(evidence)

@@ -21,10 +21,8 @@ _PATIENCE = 15.0  # seconds: what does not survive a fork hangs
 
 
 def wanted(subject: Subject, strategy: Strategy) -> bool:
-    """Where the content changes; once a source."""
-    return (
-        subject.indexed and subject.drawn is not False and "fork" in multiprocessing.get_all_start_methods()
-    )
+    """Where a process can be forked; it also says what a process that is alone makes."""
+    return subject.indexed and "fork" in multiprocessing.get_all_start_methods()
 
 
 def drive(job: Job, strategy: Strategy) -> None:

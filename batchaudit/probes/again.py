@@ -20,5 +20,5 @@ def wanted(subject: Subject, strategy: Strategy) -> bool:
 
 def drive(job: Job, strategy: Strategy) -> None:
     """Drives one epoch, or the beginning of a long one."""
-    steps = job.steps_per_epoch or sources.length_of(job.plain())
+    steps = job.steps_per_epoch or (sources.length_of(job.plain()) if job.sized else None)
     strategies.drive(replace(job, steps_per_epoch=_MOST if steps is None else min(steps, _MOST)), strategy)

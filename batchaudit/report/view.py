@@ -5,6 +5,7 @@ All text here is clean (no control characters) and still plain: whoever sets it 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -274,12 +275,25 @@ def _figures(epochs: pd.DataFrame) -> str:
     return f"{cells.span(unique)} of {cells.span(delivered)} batches are different{each}"
 
 
+_EXAMPLE = "first_example"
+"""What a reader can look up in the frames: it comes first, and whole."""
+
+
+def _evidence(finding: Finding) -> Iterator[tuple[str, str]]:
+    example = finding.evidence.get(_EXAMPLE)
+    if example:
+        yield "first example", cells.clean_line(str(example))
+    for name, value in finding.evidence.items():
+        if name != _EXAMPLE:
+            yield cells.clean_line(str(name)), cells.evidence(value)
+
+
 def _finding(finding: Finding) -> FindingView:
     return FindingView(
         severity=cells.clean_line(finding.severity),
         cause=cells.clean_line(finding.cause),
         scope=cells.clean_line(finding.scope),
         summary=cells.clean_line(finding.summary),
-        evidence=tuple((cells.clean_line(str(k)), cells.evidence(v)) for k, v in finding.evidence.items()),
+        evidence=tuple(_evidence(finding)),
         fix=cells.clean(finding.fix).strip("\n"),
     )

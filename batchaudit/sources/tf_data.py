@@ -56,8 +56,9 @@ def about(source: Any) -> dict[str, Any]:
     Returns:
         What is known of: "batches" of a pass; "items" that its last stage of batches takes in a pass,
         "batch_size" and "drop_last" of that stage; "shuffles", whether a stage gives another order in each
-        pass; "echoes", whether one repeats each element at once; "fixed_tail", whether the items that are dropped are the same in each pass; "hooks", what the
-        objects that its generators hold would do between epochs.
+        pass; "echoes", whether one repeats each element at once; "fixed_tail", whether the items that are
+        dropped are the same in each pass; "hooks", what the objects that its generators hold would do
+        between epochs.
     """
     return tf_stages.about(source)
 

@@ -66,8 +66,9 @@ def about(source: Any) -> dict[str, Any]:
 
     Returns:
         What is known of: "items", the dataset's length; "data", a token of what it holds; "drawn", how many
-        of its items its sampler asks for in a pass; "batch_size"; "drop_last"; "batches" of a pass; "shuffles", whether somebody asked for another
-        order than that of the data; "set_epoch", whether its dataset or a sampler wants to be told the epoch.
+        of its items its sampler asks for in a pass; "batch_size"; "drop_last"; "batches" of a pass;
+        "shuffles", whether somebody asked for another order than that of the data; "set_epoch", whether its
+        dataset or a sampler wants to be told the epoch.
     """
     said: dict[str, Any] = {}
     if has_indices(source):
