@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import batchaudit as ba
+from batchaudit.diagnosis import pages
 from batchaudit.errors import UsageError
 from tests.loaders import (
     Broken,
@@ -210,3 +211,10 @@ def test_a_callable_that_gives_one_iterator_again_has_one_pass():
     assert report.epochs_of(serial)["delivered"].tolist() == [6]
     assert "used up" in threads.skipped
     assert any("one pass" in note for note in report.notes)
+
+
+def test_every_report_has_a_verdict_on_all_sixteen_causes():
+    report = ba.audit(lambda: iter(np.split(np.arange(32), 8)), ["serial"], epochs=2)
+    verdicts = [*report.runs[0].verdicts, *report.across_verdicts]
+    assert sorted(one.cause for one in verdicts) == sorted(pages.CAUSES)
+    assert all(one.reason for one in verdicts)

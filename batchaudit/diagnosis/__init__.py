@@ -63,8 +63,6 @@ BETWEEN_RANKS: tuple[Any, ...] = (
 BETWEEN_ATTEMPTS: tuple[Any, ...] = (resume_replay,)
 """What can be wrong between the starts of a training; each has `judge_attempts(starts)`."""
 
-CAUSES = tuple(dict.fromkeys(rule.CAUSE for rule in (*RULES, *BETWEEN_RANKS, *BETWEEN_ATTEMPTS)))
-
 
 def _judged(rule: Any, evidence: Evidence, earlier: Collection[str]) -> Judgement:
     judgement: Judgement = rule.judge(evidence, earlier)

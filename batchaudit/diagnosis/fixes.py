@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from batchaudit.analysis.evidence import Evidence
-from batchaudit.analysis.splits import Part
 from batchaudit.diagnosis import pages
 
 STREAM_NAMES = {
@@ -53,38 +52,3 @@ def places(framework: str, kind: str) -> tuple[str, ...]:
     iterated = kind != "indexed" and framework in _INDEXED
     own = () if iterated or kind == "dataset" else pages.FRAMEWORKS.get(framework, ())
     return own + _BY_KIND.get(kind, ())
-
-
-def seed_per_worker(evidence: Evidence) -> str:
-    """The fix of `rng-clone`."""
-    return of("rng-clone", evidence)
-
-
-def seed_per_epoch(evidence: Evidence) -> str:
-    """The fix of `rng-epoch-reset`."""
-    return of("rng-epoch-reset", evidence)
-
-
-def shard(evidence: Evidence) -> str:
-    """The fix of `unsharded-replica`."""
-    return of("unsharded-replica", evidence)
-
-
-def pass_epoch(evidence: Evidence) -> str:
-    """The fix of `stale-epoch` where the workers hold an old one."""
-    return of("stale-epoch", evidence)
-
-
-def call_set_epoch(evidence: Evidence) -> str:
-    """The fix of `stale-epoch` where nobody tells the sampler."""
-    return pages.fix("stale-epoch", "torch DistributedSampler")
-
-
-def synchronise(evidence: Evidence) -> str:
-    """The fix of `shared-state-race`."""
-    return of("shared-state-race", evidence)
-
-
-def split_once(training: Part) -> str:
-    """The fix of `split-leak`."""
-    return pages.fix("split-leak", *places(training.framework, training.kind))

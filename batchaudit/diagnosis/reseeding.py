@@ -1,35 +1,54 @@
-"""Does a source seed a random stream itself, for each batch?
-
-A stream that only draws never comes back to a state. In one continuous serial pass, two batches that
-began from different states and ended in the same one were seeded by the source in between.
-"""
+"""Who seeds the random streams, and what for: what the rules about draws share."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import pandas as pd
+
+from batchaudit.analysis import probed
+from batchaudit.analysis.drawn import samples_made, seeded_inside
 from batchaudit.analysis.evidence import Evidence
+from batchaudit.analysis.probed import Draws
 from batchaudit.analysis.seeds import moved
+from batchaudit.diagnosis.fixes import STREAM_NAMES
+
+NOT_TRAINED_ON = ("validation", "prediction")
+"""Splits in which draws that repeat are wanted: the same samples are to be measured each time."""
+
+_OFTEN = 0.5
+_SEEDS = {
+    "numpy": "numpy.random.seed",
+    "python": "random.seed",
+    "torch": "torch.manual_seed",
+    "tensorflow": "tf.random.set_seed",
+}
 
 
 def reseeding_streams(evidence: Evidence) -> list[str]:
-    """The streams that the source seeds for each batch.
+    """The streams that the source seeds for each batch or sample.
 
     Args:
-        evidence: one run; its serial baseline is looked at.
+        evidence: one run; where it has a serial baseline, that is looked at.
 
     Returns:
-        Names of streams; empty where there is no baseline to tell.
+        Names of streams.
     """
-    first = evidence.baseline.first
-    if first is None:
-        return []
-    made = first.produced
-    found = []
-    for stream in evidence.streams:
-        drew = made[moved(made, stream)]
-        befores = drew.groupby(f"rng_{stream}_after")[f"rng_{stream}_before"].nunique()
-        if bool((befores > 1).any()):
-            found.append(stream)
-    return found
+    first, probe = evidence.baseline.first, draws_of(evidence)
+    made = evidence.made if first is None else first.produced
+    called = probe.called if probe is not None else {}
+    return [
+        stream
+        for stream in evidence.streams
+        if seeded_inside(made, stream, by_item=by_item(evidence))
+        or (probe is not None and called.get(_SEEDS.get(stream, ""), 0) >= max(2, _OFTEN * probe.items))
+    ]
+
+
+def by_item(evidence: Evidence) -> bool:
+    """Whether the source is asked for its items by index, so that nothing begins with a pass."""
+    mapped = evidence.about.get("framework") == "torch" and "items" in evidence.about
+    return evidence.kind == "indexed" or mapped
 
 
 def draws_for_each_batch(evidence: Evidence, stream: str) -> bool:
@@ -39,4 +58,19 @@ def draws_for_each_batch(evidence: Evidence, stream: str) -> bool:
     only in the batches.
     """
     first = evidence.baseline.first
-    return first is None or bool(moved(first.produced, stream).mean() >= 0.5)
+    return first is None or bool(moved(first.produced, stream).mean() >= _OFTEN)
+
+
+def draws_of(evidence: Evidence) -> Draws | None:
+    """What the probe `draws` says; None where it was not made."""
+    if "draws" not in evidence.probes:
+        return None
+    passes = [each for each in (evidence.baseline.first, evidence.baseline.again) if each is not None]
+    rows = [samples_made(each)[["id", "digest"]] for each in passes]
+    known = pd.concat(rows) if rows else pd.DataFrame({"id": [], "digest": []})
+    return probed.draws(evidence.probes["draws"], known)
+
+
+def named(streams: Iterable[str]) -> str:
+    """Random streams in words."""
+    return " and ".join(STREAM_NAMES[stream] for stream in sorted(streams))

@@ -166,7 +166,7 @@ def _drawn_in_turns(evidence: Evidence, foreign: pd.DataFrame) -> Finding:
             "streams": evidence.streams,
             "first_example": _example(foreign, "is in no serial pass"),
         },
-        fixes.seed_per_worker(evidence),
+        fixes.of("rng-clone", evidence),
     )
 
 
@@ -191,7 +191,7 @@ def _refused(evidence: Evidence, refused: pd.DataFrame) -> Finding:
             "first_example": str(refused["text"].iloc[0]).splitlines()[0],
             "delivered": delivered,
         },
-        fixes.synchronise(evidence),
+        fixes.of(CAUSE, evidence),
     )
 
 
@@ -209,7 +209,7 @@ def _torn(evidence: Evidence, foreign: pd.DataFrame, twice: pd.DataFrame) -> Fin
             "produced": len(evidence.made),
             "first_example": example,
         },
-        fixes.synchronise(evidence),
+        fixes.of(CAUSE, evidence),
     )
 
 
@@ -227,7 +227,7 @@ def _torn_items(evidence: Evidence, wrong: pd.DataFrame, compared: int) -> Findi
             "of_another_index": int(wrong["elsewhere"].sum()),
             "first_example": _of_item(row, "batch"),
         },
-        fixes.synchronise(evidence),
+        fixes.of(CAUSE, evidence),
     )
 
 
@@ -356,5 +356,5 @@ def _handle(evidence: Evidence, what: str, numbers: dict[str, object]) -> Findin
         f"{what}: the processes move one position in a file, or one connection, that was opened before they "
         "were started.",
         {**numbers, "shared": "a file handle or connection", "produced": len(evidence.made)},
-        fixes.synchronise(evidence),
+        fixes.of(CAUSE, evidence),
     )

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from batchaudit.analysis.splits import Overlap, Part, overlaps
-from batchaudit.diagnosis import fixes
+from batchaudit.diagnosis import fixes, pages
 from batchaudit.diagnosis.finding import NOT_OBSERVABLE, Finding, Verdict
 from batchaudit.diagnosis.judgement import Judgement, found, listed, not_observable, ruled_out
 
@@ -106,7 +106,7 @@ def _finding(overlap: Overlap) -> Finding:
             "validation_samples": overlap.validation_samples,
             "ignored_contents": overlap.ignored,
         },
-        fixes.split_once(overlap.training),
+        pages.fix(CAUSE, *fixes.places(overlap.training.framework, overlap.training.kind)),
     )
 
 

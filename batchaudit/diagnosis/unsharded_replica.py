@@ -208,7 +208,7 @@ def _replicas(evidence: Evidence, workers: list[int], what: str, more: dict[str,
             "shares_of_first_epoch": [int(n) for n in shares[shares["epoch"] == 0]["delivered"]],
             **more,
         },
-        fixes.shard(evidence),
+        fixes.of(CAUSE, evidence),
     )
 
 

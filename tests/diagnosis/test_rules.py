@@ -6,7 +6,7 @@ import pytest
 
 from batchaudit.analysis.baseline import Baseline
 from batchaudit.diagnosis import (
-    CAUSES,
+    RULES,
     diagnose,
     rng_clone,
     rng_epoch_reset,
@@ -38,7 +38,7 @@ WALK = serial([Batch(1, content) for content in range(8)])
 
 def test_every_cause_has_a_verdict():
     findings, verdicts = diagnose(evidence(REPLICAS, WALK))
-    assert [verdict.cause for verdict in verdicts] == list(CAUSES)
+    assert [verdict.cause for verdict in verdicts] == [rule.CAUSE for rule in RULES]
     assert [finding.cause for finding in findings] == ["unsharded-replica"]
     assert {verdict.verdict for verdict in verdicts} <= {"found", "ruled out", "not observable"}
 
