@@ -171,7 +171,7 @@ def _by_contents(evidence: Evidence, earlier: Collection[str]) -> Judgement | No
     if same is not None and same.cloned and not explained and not _changes_by_access(evidence):
         return found(_same_item(evidence, same))
     equal = clones.equal_though_other_items(evidence.tables)
-    if len(equal) and not explained:
+    if len(equal):  # of different items, so that no replicas explain it
         return found(_same_batches(evidence, equal))
     if same is not None and same.fixed and not evidence.streams:
         return ruled_out("an item is the same whichever worker makes it, and however often")

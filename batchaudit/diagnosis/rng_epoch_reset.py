@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from batchaudit.analysis import probed
-from batchaudit.analysis.drawn import Repeats, repeats
+from batchaudit.analysis.drawn import repeats
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.placed import Placed, placed
 from batchaudit.analysis.seeds import moved, new_states
@@ -183,17 +183,14 @@ def _hidden(evidence: Evidence, earlier: Collection[str]) -> Judgement | None:
     for seen in (orders, run):
         if seen is not None and seen.starts_over:
             return found(_by_place(evidence, seen))
-    if run is not None and run.repeats and not run.moved and serial is not None and _goes_on(serial):
+    # Without ids it might be another item that comes in each serial epoch, unless it is known to be drawn.
+    drawn = serial is not None and (serial.by == "id" or "rng-clone" in earlier) and not serial.equal
+    if run is not None and run.repeats and not run.moved and drawn:
         return found(_by_place(evidence, run))
     # Another framework looks ahead where each of the orders begins, and draws for it.
     if orders is not None and orders.goes_on and evidence.framework == "torch":
         return ruled_out("an order that comes again draws anew")
     return None
-
-
-def _goes_on(serial: Repeats) -> bool:
-    """Whether without workers the same items have other contents in each epoch, all of them."""
-    return serial.by == "id" and serial.compared > 0 and serial.equal == 0
 
 
 def _by_place(evidence: Evidence, seen: Placed) -> Finding:

@@ -1,0 +1,203 @@
+"""What repeats of what was drawn, by item or by position. Frames in, figures out. Requires pandas.
+
+Contents are compared as they were made, not as they were delivered: a consumer may convert them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from batchaudit.analysis.seeds import moved
+from batchaudit.analysis.tables import Tables
+
+ALMOST_ALL = 0.98
+_ENOUGH = 8  # items that come again from one worker
+_FEW = 3  # batches
+_OFTEN = 0.5
+_HARDLY = 0.1
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """How often an item of a later epoch came with a content that it had before.
+
+    Attributes:
+        by: what tells items apart: "id"; "content" where nothing does, and a content itself is looked for.
+        compared: how many items came again.
+        equal: which part of them had a content of an earlier epoch.
+        kept_compared: how many came again from the worker that had made them before.
+        kept_equal: which part of those had the content that it had made before.
+        versions: how many contents an item has, at most.
+        example: an item that came again with an equal content, in words; "" where there is none.
+    """
+
+    by: str
+    compared: int
+    equal: float
+    kept_compared: int = 0
+    kept_equal: float = 0.0
+    versions: int = 0
+    example: str = ""
+
+    @property
+    def bound(self) -> bool:
+        """Whether the content belongs to the item, whoever makes it."""
+        return self.compared > 0 and self.equal >= ALMOST_ALL
+
+    @property
+    def kept(self) -> bool:
+        """Whether each worker gives an item the one content that it made first, and others another."""
+        return self.kept_compared >= _ENOUGH and self.kept_equal >= ALMOST_ALL and self.versions > 1
+
+
+def samples_made(tables: Tables) -> pd.DataFrame:
+    """The samples of what was made and delivered.
+
+    Args:
+        tables: the events of one source and strategy.
+
+    Returns:
+        A row a sample, in order of making: `event` (its batch's label), `epoch`, `worker` (-1: a look ahead
+        that was delivered later), `epoch_step`, `local_step`, `position`, `id` and `digest`. A row a batch,
+        with no id, where batches were not hashed by sample.
+    """
+    made = tables.produced[tables.produced["epoch"] >= 0]
+    of_batch = ["epoch", "worker", "epoch_step", "local_step"]
+    columns = ["event", *of_batch, "position", "id", "digest"]
+    rows = tables.samples[tables.samples["event"].isin(made.index)]
+    if rows["event"].nunique() < len(made):
+        whole = made.assign(event=made.index, position=0, id=pd.NA, digest=made["digest_lo"])
+        return whole[columns].astype({"id": "Int64"})
+    joined = rows.merge(made[of_batch], left_on="event", right_index=True)
+    return joined.sort_values(["event", "position"], ignore_index=True)[columns]
+
+
+def repeats(tables: Tables) -> Repeats | None:
+    """Whether items have the same content in every epoch.
+
+    Args:
+        tables: the events of one source and strategy.
+
+    Returns:
+        None with fewer than two epochs.
+    """
+    rows = samples_made(tables)
+    if rows["epoch"].nunique() < 2:
+        return None
+    if rows["id"].isna().any():
+        return _of_contents(rows)
+    rows = rows.astype({"id": np.int64})
+    epochs = rows.groupby("id")["epoch"].transform("min")
+    later = rows["epoch"] > epochs
+    old = _came_before(rows, ["id"])
+    kept = (rows.groupby(["worker", "id"])["epoch"].transform("min") < rows["epoch"]) & (rows["worker"] >= 0)
+    kept_old = _came_before(rows, ["worker", "id"])
+    example = ""
+    if (old & later).any():
+        first = rows[old & later].iloc[0]
+        example = (
+            f"sample {int(first['id'])} has content {_short(first['digest'])} in epoch "
+            f"{int(epochs[first.name])} and again in epoch {int(first['epoch'])}"
+        )
+    return Repeats(
+        "id",
+        int(later.sum()),
+        float(old[later].mean()) if later.any() else 0.0,
+        int(kept.sum()),
+        float(kept_old[kept].mean()) if kept.any() else 0.0,
+        int(rows.groupby("id")["digest"].nunique().max()),
+        example,
+    )
+
+
+def _of_contents(rows: pd.DataFrame) -> Repeats:
+    later = rows["epoch"] > rows["epoch"].min()
+    old = _came_before(rows, [])
+    example = ""
+    if (old & later).any():
+        first = rows[old & later].iloc[0]
+        example = (
+            f"content {_short(first['digest'])} is in epoch {int(rows['epoch'].min())} and again in epoch "
+            f"{int(first['epoch'])}"
+        )
+    return Repeats("content", int(later.sum()), float(old[later].mean()), example=example)
+
+
+def _came_before(rows: pd.DataFrame, of: list[str]) -> pd.Series:
+    """Which rows have a content that one of an earlier epoch had, within the groups of some columns."""
+    return rows.groupby([*of, "digest"])["epoch"].transform("min") < rows["epoch"]
+
+
+def _short(digest: int) -> str:
+    return f"{int(digest):016x}"[:8]
+
+
+# -- streams --------------------------------------------------------------------------------------
+
+
+def seeded_inside(made: pd.DataFrame, stream: str, *, by_item: bool) -> bool:
+    """Whether a source seeds a stream itself, for each batch or sample that it makes.
+
+    A stream that only draws never comes back to a state. A state in which two batches ended that began from
+    different ones was seeded in between. What has an index has seeded for the item then; what is iterated may
+    have seeded where its pass began, unless that is so of most states that come again.
+
+    Args:
+        made: produced batches.
+        stream: a stream that moved.
+        by_item: whether the source is asked for items by index.
+    """
+    drew = made[moved(made, stream) & (made[f"rng_{stream}_before"] != 0) & (made["worker"] >= 0)]
+    groups = drew.groupby(f"rng_{stream}_after")[f"rng_{stream}_before"]
+    befores = groups.nunique()[groups.size() > 1]
+    seeded = befores > 1
+    if by_item:
+        return bool(seeded.any()) and not _go_on_alike(drew, stream)
+    return bool(len(seeded)) and float(seeded.mean()) >= _OFTEN
+
+
+def _go_on_alike(drew: pd.DataFrame, stream: str) -> bool:
+    """Whether workers share states that they came to: they were seeded alike, and have drawn since."""
+    later = drew[drew["local_step"] > 0]
+    key = ["epoch", "local_step", f"rng_{stream}_before", f"rng_{stream}_after"]
+    several = later[later.groupby(key)["worker"].transform("nunique") > 1]
+    return bool(several[f"rng_{stream}_before"].nunique() > 1)
+
+
+def drew_once(tables: Tables) -> list[str]:
+    """The streams from which most batches of the first epoch drew, and hardly any later one.
+
+    Args:
+        tables: the events of one source and strategy.
+    """
+    made = tables.produced[tables.produced["epoch"] >= 0]
+    first, later = made[made["epoch"] == 0], made[made["epoch"] > 0]
+    if len(first) < _FEW or len(later) < _FEW:
+        return []
+    streams = ("numpy", "python", "torch", "tensorflow", "private")
+    return [
+        name
+        for name in streams
+        if moved(first, name).mean() >= _OFTEN and moved(later, name).mean() <= _HARDLY
+    ]
+
+
+def moved_during(tables: Tables, epoch: int) -> list[str]:
+    """The streams that were in several states while an epoch was made, wherever they were drawn from.
+
+    A pipeline that runs in threads of its own draws between the looks at it.
+
+    Args:
+        tables: the events of one source and strategy.
+        epoch: the epoch.
+    """
+    made = tables.produced[tables.produced["epoch"] == epoch]
+    found = []
+    for name in ("numpy", "python", "torch"):
+        states = np.concatenate([made[f"rng_{name}_{when}"].to_numpy() for when in ("before", "after")])
+        if len(np.unique(states[states != 0])) > 1:
+            found.append(name)
+    return found
