@@ -69,6 +69,8 @@ def placed(tables: Tables | None) -> Placed | None:
     rows = None if tables is None else _rows(tables)
     if rows is None or rows.empty:
         return None
+    # One that comes often would be paired with itself too often.
+    rows = rows.drop_duplicates(["epoch", "item"])
     pairs = rows.merge(rows, on="item")
     pairs = pairs[pairs["epoch_x"] < pairs["epoch_y"]]
     # Who makes which item is dealt out anew in each epoch where workers take what comes next.

@@ -87,7 +87,7 @@ def _of_samples(tables: Tables) -> bool:
 
 def _samples(tables: Tables, column: str) -> pd.DataFrame:
     samples, place = in_order(tables.samples, tables.delivered)
-    batches = tables.delivered.iloc[place]
+    batches = tables.delivered[_OF_BATCH].iloc[place]
     of_batch = {name: batches[name].to_numpy() for name in _OF_BATCH}
     item = samples[column].to_numpy(np.int64 if column == "id" else np.uint64)
     of_sample = {name: samples[name].to_numpy() for name in ("event", "position", "digest")}

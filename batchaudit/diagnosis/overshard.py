@@ -101,7 +101,8 @@ def _lost(evidence: Evidence) -> tuple[int, int, int, Apart] | str:
     count, most = int(has["nunique"].min()), int(came["nunique"].max())
     times = _times(count, most)
     # Each worker may have dropped a batch that was not full.
-    dropped = evidence.made["worker"].nunique() * int(evidence.tables.delivered["samples"].max())
+    at_a_time = int(evidence.made.groupby("epoch")["worker"].nunique().max())
+    dropped = at_a_time * int(evidence.tables.delivered["samples"].max())
     if times is None or count - most <= dropped or strange > 1 - _KNOWN:
         return ""
     return times, most, count, known

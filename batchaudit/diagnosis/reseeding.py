@@ -17,6 +17,7 @@ NOT_TRAINED_ON = ("validation", "prediction")
 """Splits in which draws that repeat are wanted: the same samples are to be measured each time."""
 
 _OFTEN = 0.5
+_MOSTLY = 0.9
 _SEEDS = {
     "numpy": "numpy.random.seed",
     "python": "random.seed",
@@ -69,6 +70,14 @@ def draws_of(evidence: Evidence) -> Draws | None:
     rows = [samples_made(each)[["id", "digest"]] for each in passes]
     known = pd.concat(rows) if rows else pd.DataFrame({"id": [], "digest": []})
     return probed.draws(evidence.probes["draws"], known)
+
+
+def chooses(evidence: Evidence) -> bool:
+    """Whether a run draws which samples come, and not just their order: epochs share some, and not all."""
+    if not evidence.walk.known:
+        return False
+    first, *others = (set(items.tolist()) for items in evidence.walk.orders.values())
+    return any(0 < len(first & each) < _MOSTLY * len(first | each) for each in others)
 
 
 def named(streams: Iterable[str]) -> str:

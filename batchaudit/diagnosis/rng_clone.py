@@ -36,7 +36,7 @@ from batchaudit.diagnosis.judgement import (
     ruled_out,
     short,
 )
-from batchaudit.diagnosis.reseeding import draws_for_each_batch, named, reseeding_streams
+from batchaudit.diagnosis.reseeding import chooses, draws_for_each_batch, named, reseeding_streams
 from batchaudit.diagnosis.rng_clone_ranks import CAUSE as CAUSE
 from batchaudit.diagnosis.rng_clone_ranks import judge_ranks as judge_ranks
 
@@ -62,6 +62,8 @@ def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
         return ruled_out("the workers are threads: they share one stream and cannot hold copies of it")
     judgement = _by_streams(evidence)
     if judgement.finding is not None:
+        if "unsharded-replica" in earlier and _as_serially(evidence) and not chooses(evidence):
+            return not_observable("what the workers draw alike orders the stream that all of them walk")
         return judgement
     return _by_contents(evidence, earlier) or judgement
 
@@ -168,7 +170,7 @@ def _by_contents(evidence: Evidence, earlier: Collection[str]) -> Judgement | No
     """What the contents say where no stream does; None for nothing."""
     explained = any(cause in earlier for cause in _EXPLAIN)
     same = probed.same_index(evidence.probes.get("same-index"))
-    if same is not None and same.cloned and not explained and not _changes_by_access(evidence):
+    if same is not None and same.cloned and not explained and not _as_serially(evidence):
         return found(_same_item(evidence, same))
     equal = clones.equal_though_other_items(evidence.tables)
     if len(equal):  # of different items, so that no replicas explain it
@@ -180,8 +182,8 @@ def _by_contents(evidence: Evidence, earlier: Collection[str]) -> Judgement | No
     return None
 
 
-def _changes_by_access(evidence: Evidence) -> bool:
-    """Whether what an item is made of, and not what is drawn for it, varies: a first access shows no draw."""
+def _as_serially(evidence: Evidence) -> bool:
+    """Whether the samples are those of a serial pass: nothing is drawn for them when they are first made."""
     first = evidence.baseline.first
     if first is None:
         return False

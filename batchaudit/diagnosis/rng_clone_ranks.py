@@ -28,11 +28,10 @@ from batchaudit.diagnosis.judgement import (
     ruled_out,
     short,
 )
-from batchaudit.diagnosis.reseeding import named, reseeding_streams
+from batchaudit.diagnosis.reseeding import chooses, named, reseeding_streams
 
 CAUSE = "rng-clone"
 _OFTEN = 0.5
-_MOSTLY = 0.9
 _CHOOSE = ("numpy", "python", "private")  # torch's own moves with every iterator that is made
 
 
@@ -78,7 +77,7 @@ def judge_ranks(ranks: Ranks, earlier: Collection[str] = ()) -> Judgement:
 
 def _of_replicas(one: Evidence, made: pd.DataFrame) -> Judgement:
     """Were ranks given the same samples because all walk one stream, or because all draw alike?"""
-    if _chooses(one):
+    if chooses(one):
         drawn = {stream: clones.alike_between_epochs(made, stream) for stream in _CHOOSE}
         drawn = {stream: rows for stream, rows in drawn.items() if len(rows)}
         if drawn:
@@ -86,14 +85,6 @@ def _of_replicas(one: Evidence, made: pd.DataFrame) -> Judgement:
             what = f"choose the same samples: each of {epochs} epochs begins from one state of {named(drawn)}"
             return found(_between(one, drawn, what))
     return not_observable("the ranks were given the same samples: repair unsharded-replica first")
-
-
-def _chooses(one: Evidence) -> bool:
-    """Whether a rank draws which samples come, and not just their order: epochs share some, and not all."""
-    if not one.walk.known:
-        return False
-    first, *others = (set(items.tolist()) for items in one.walk.orders.values())
-    return any(0 < len(first & each) < _MOSTLY * len(first | each) for each in others)
 
 
 def _between(one: Evidence, drawn: dict[str, pd.DataFrame], what: str) -> Finding:

@@ -148,8 +148,9 @@ def _example(evidence: Evidence, stream: str) -> str:
     made = evidence.made[evidence.made["epoch"] >= 0]
     drew = made[moved(made, stream)]
     key = ["epoch_step", f"rng_{stream}_after"]
-    first = drew.drop_duplicates([*key, "epoch"]).sort_values(["epoch_step", "epoch"], kind="stable")
-    twice = first[first.duplicated(key, keep=False)].iloc[:2]
+    once = drew.drop_duplicates([*key, "epoch"]).sort_values(["epoch_step", "epoch"], kind="stable")
+    again = once[once.duplicated(key, keep=False)]
+    twice = again[(again[key] == again[key].iloc[0]).all(axis=1)].iloc[:2] if len(again) else again
     if len(twice) < 2:
         return ""
     one, other = twice.to_dict("records")

@@ -20,7 +20,7 @@ from batchaudit.analysis import order
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.order import Beliefs, Repetition, beliefs
 from batchaudit.analysis.walk import walk
-from batchaudit.diagnosis import fixes, pages
+from batchaudit.diagnosis import fixes, pages, rng_epoch_reset
 from batchaudit.diagnosis.finding import Finding
 from batchaudit.diagnosis.judgement import Judgement, found, listed, not_observable, ruled_out
 
@@ -53,6 +53,11 @@ def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
         return found(_called_inside(evidence, mixed))
     repeated = order.repetition(evidence.tables, evidence.walk)
     if repeated is not None and repeated.always:
+        if rng_epoch_reset.CAUSE in earlier and repeated.by != "id":
+            return not_observable(
+                "the draws are those of the epoch before, and the samples have no ids to compare orders by: "
+                "repair rng-epoch-reset first, or give key="
+            )
         return _standing_still(evidence, told, repeated)
     if _moves(told.consumer) or _moves(told.sampler):
         return ruled_out("the epoch that the program sets arrives")

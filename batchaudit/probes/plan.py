@@ -143,6 +143,7 @@ class Orders:
         return len(self._orders[min(self._pass, len(self._orders) - 1)])
 
     def __iter__(self) -> Iterator[Any]:
+        # torch asks for two iterators a pass, and goes on with the second: only what is taken from is a pass.
         order = self._orders[min(self._pass, len(self._orders) - 1)]
         self._pass += 1
-        return iter(order)
+        yield from order

@@ -10,6 +10,7 @@ import batchaudit as ba
 from tests.corpus import loaders
 
 RNG_BOTH = {"rng-clone", "rng-epoch-reset"}
+FROZEN = {"frozen-augmentation"}
 REPLICA = {"unsharded-replica"}
 RACE = {"shared-state-race"}
 
@@ -64,8 +65,8 @@ CASES = [
         set(),
     ),
     ("P16 twin", loaders.NoiseFromPythonsRandom, "fork:4", None, set()),
-    ("seeded by index", loaders.NoiseSeededByIndex, "fork:4", None, set()),
-    ("seeded by index", loaders.NoiseSeededByIndex, "serial", None, set()),
+    ("seeded by index", loaders.NoiseSeededByIndex, "fork:4", None, FROZEN),
+    ("seeded by index", loaders.NoiseSeededByIndex, "serial", None, FROZEN),
     ("P16", loaders.drawn_from_numpys_global_stream, "fork:4,seed=inherit", 16, {"rng-clone"}),
     ("P16 twin", loaders.drawn_from_numpys_global_stream, "fork:4,seed=fresh", 16, set()),
     ("P16 twin", loaders.drawn_from_numpys_global_stream, "fork:4,seed=11", 16, set()),
@@ -104,8 +105,8 @@ def test_the_right_causes_are_found(case, source, strategy, steps, causes):
     report = ba.audit(source, [strategy], epochs=3, steps_per_epoch=steps, name=case, timeout=60)
     (run,) = report.runs
     assert run.skipped is None
-    assert {finding.cause for finding in run.findings} == causes, str(report)
+    by_design = {"intrinsic-duplicate"}  # of what the source repeats by itself, or draws with replacement
+    assert {finding.cause for finding in run.findings} - by_design == causes, str(report)
     for finding in run.findings:
-        assert finding.fix
-        assert finding.evidence["first_example" if finding.cause != "rng-epoch-reset" else "streams"]
+        assert finding.fix and finding.evidence["first_example"]
     assert {verdict.cause for verdict in run.verdicts} >= causes

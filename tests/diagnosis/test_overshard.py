@@ -75,6 +75,12 @@ def test_workers_that_share_twice():
     assert found(ba.audit(lambda: streamed(Orders().shared, 4), ["as-is"], epochs=2, probes=False)) == {}
 
 
+def test_few_samples_that_are_shared_twice_by_workers_made_anew_each_epoch():
+    """Three times two workers drop no more than two do."""
+    report = ba.audit(lambda: streamed(Orders(96).shared_twice, 2), ["as-is"], epochs=3, probes=False)
+    assert found(report)["overshard"].evidence["k"] == 2
+
+
 @pytest.mark.parametrize("how", ["audit", "live"])
 def test_more_workers_than_shards(tmp_path, how):
     def report(workers):

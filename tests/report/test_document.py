@@ -46,7 +46,17 @@ def test_the_keys_that_others_rely_on(make_report):
     }
     run = document["runs"][1]
     assert run.keys() == {
-        *("run", "attempt", "rank", "source", "strategy", "complete", "skipped", "error", "workers_configured"),
+        *(
+            "run",
+            "attempt",
+            "rank",
+            "source",
+            "strategy",
+            "complete",
+            "skipped",
+            "error",
+            "workers_configured",
+        ),
         *("epochs", "findings", "verdicts"),
     }
     assert run["epochs"][0].keys() == EPOCH_KEYS
