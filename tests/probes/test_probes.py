@@ -8,6 +8,7 @@ import shutil
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
@@ -124,11 +125,12 @@ def test_an_order_its_reverse_and_the_order_again(probing):
 def test_the_orders_of_a_loader_s_samples(probing, tmp_path):
     probing(loader, "torch:2", probes=["orders"])
     log = ba.load(tmp_path / "run")
-    made = log.events[
-        (log.events["strategy"] == "probe orders, torch:2") & (log.events["stage"] == "produced")
-    ]
-    ids = log.samples.set_index("event")["id"].loc[made.index]
-    assert sorted(ids.value_counts()) == [3] * 16
+    events = log.events[log.events["strategy"] == "probe orders, torch:2"]
+    made = events[events["stage"] == "produced"]
+    ids = pd.Series(log.samples.set_index("event")["id"].loc[made.index].to_numpy(), made["ticket"])
+    told = events[events["stage"] == "delivered"].sort_values(["epoch", "step"])
+    first, reverse, again = (list(ids.loc[rows]) for _, rows in told.groupby("epoch")["ticket"])
+    assert first == again == reverse[::-1] and sorted(first) == list(range(16)) and first != sorted(first)
 
 
 def test_one_item_alone_and_after_another(probing):
