@@ -31,6 +31,7 @@ from batchaudit.diagnosis.reseeding import (
 )
 
 CAUSE = "rng-epoch-reset"
+_EXPLAIN = ("buffer-alias", "inplace-mutation", "shared-state-race", "unsharded-replica", "order-divergence")
 _MOST = 0.5  # of an epoch's draws must begin from a state that an earlier epoch had at that step
 
 
@@ -177,8 +178,9 @@ def _hidden(evidence: Evidence, earlier: Collection[str]) -> Judgement | None:
     """What the contents say where no stream does; None for nothing."""
     first = evidence.baseline.first
     serial = None if first is None else repeats(first)
-    # An item that one process keeps as it was first made is equal wherever that process made it before.
-    if "inplace-mutation" in earlier or (serial is not None and serial.bound):
+    # A stream that each copy walks from its beginning comes again at its places, too; and an item that one
+    # process keeps as it was first made is equal wherever that process made it before.
+    if any(cause in earlier for cause in _EXPLAIN) or (serial is not None and serial.bound):
         return None
     orders, run = placed(evidence.probes.get("orders")), placed(evidence.tables)
     for seen in (orders, run):

@@ -20,11 +20,12 @@ from batchaudit.analysis import order
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.order import Beliefs, Repetition, beliefs
 from batchaudit.analysis.walk import walk
-from batchaudit.diagnosis import fixes, pages, rng_epoch_reset
+from batchaudit.diagnosis import fixes, pages, rng_epoch_reset, unsharded_replica
 from batchaudit.diagnosis.finding import Finding
 from batchaudit.diagnosis.judgement import Judgement, found, listed, not_observable, ruled_out
 
 CAUSE = "stale-epoch"
+_EXPLAIN = (rng_epoch_reset.CAUSE, unsharded_replica.CAUSE)
 _TEACHES = ("training", "")  # `ba.audit` is of a source that is to be trained on
 
 
@@ -53,10 +54,11 @@ def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
         return found(_called_inside(evidence, mixed))
     repeated = order.repetition(evidence.tables, evidence.walk)
     if repeated is not None and repeated.always:
-        if rng_epoch_reset.CAUSE in earlier and repeated.by != "id":
+        explained = [cause for cause in _EXPLAIN if cause in earlier]
+        if explained and repeated.by != "id":
             return not_observable(
-                "the draws are those of the epoch before, and the samples have no ids to compare orders by: "
-                "repair rng-epoch-reset first, or give key="
+                f"{explained[0]} makes the contents of the epochs equal, and the samples have no ids to "
+                "compare orders by: repair it first, or give key="
             )
         return _standing_still(evidence, told, repeated)
     if _moves(told.consumer) or _moves(told.sampler):

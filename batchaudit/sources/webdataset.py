@@ -69,9 +69,15 @@ def shuffles(source: Any) -> bool | None:
     by_function = getattr(filters, "_shuffle", None)
     return any(
         (by_class is not None and isinstance(stage, by_class))
-        or (by_function is not None and getattr(stage, "f", None) is by_function)
+        or (by_function is not None and getattr(stage, "f", None) is by_function and _buffer(stage) > 1)
         for stage in stages
     )
+
+
+def _buffer(stage: Any) -> int:
+    """How many items a stage shuffles among; one that was asked for without a shuffle holds none."""
+    size = stage.args[0] if stage.args else stage.kw.get("bufsize", 2)
+    return size if isinstance(size, int) else 2
 
 
 def keys_of(batch: Any) -> list[str] | None:
