@@ -52,7 +52,9 @@ GRACE = 10.0
 @pytest.fixture(autouse=True)
 def nothing_leaks() -> Iterator[None]:
     objects, settings, workers = _objects(), _settings(), _workers()
+    seed = _seed_of_tensorflow()
     yield
+    _seed_tensorflow(seed)
     left = [worker for worker in _workers() if worker not in workers]
     for worker in left:
         worker.join(GRACE)
@@ -66,6 +68,17 @@ def nothing_leaks() -> Iterator[None]:
 def _workers() -> list[Any]:
     """Child processes, and the threads that would keep a process from ending."""
     return [*multiprocessing.active_children(), *(it for it in threading.enumerate() if not it.daemon)]
+
+
+def _seed_of_tensorflow() -> Any:
+    """The global seed, which decides whether an operation without one of its own draws anew in each pass."""
+    context = sys.modules.get("tensorflow.python.eager.context")
+    return None if context is None else context.global_seed()
+
+
+def _seed_tensorflow(seed: Any) -> None:
+    if _seed_of_tensorflow() != seed:
+        sys.modules["tensorflow.python.eager.context"].set_global_seed(seed)
 
 
 def _settings() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from batchaudit.diagnosis import buffer_alias
 from tests.analysis.build import Batch, evidence, frames
 
 SHAPE = (8, 16)
+PATIENCE = 240.0  # seconds, for a machine however busy
 
 
 def judged(report: ba.Report, number: int = -1):
@@ -26,11 +28,12 @@ def judged(report: ba.Report, number: int = -1):
     return verdict, finding
 
 
-def filled(steps: int, copy: bool, dtype: str = "float32"):
+def filled(steps: int, copy: bool, dtype: str = "float32", made=lambda step: None):
     """One array, filled for each batch."""
     buffer = np.zeros(SHAPE, dtype)
     for step in range(steps):
         buffer[:] = step + np.arange(16)
+        made(step)
         yield buffer.copy() if copy else buffer
 
 
@@ -120,10 +123,21 @@ def test_a_queue_in_which_nothing_waits_shows_nothing():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
 def test_a_generator_that_fills_one_array(dtype):
-    sick, healthy = (
-        judged(ba.audit(lambda c=copy: filled(40, c, dtype), ["threads:1"], epochs=2, probes=False))
-        for copy in (False, True)
-    )
+    def audited(copy):
+        ahead = threading.Event()
+
+        def wait(strategy, epoch, step):  # as a consumer does that trains: the queue fills meanwhile
+            if strategy == "threads:1" and (epoch, step) == (0, 0):
+                assert ahead.wait(PATIENCE)
+
+        def made(step):
+            if step == 4 and threading.current_thread() is not threading.main_thread():
+                ahead.set()
+
+        make = partial(filled, 40, copy, dtype, made)
+        return judged(ba.audit(make, ["threads:1"], epochs=2, probes=False, on_progress=wait))
+
+    sick, healthy = audited(False), audited(True)
     assert sick[0].verdict == "found"
     assert sick[1].severity == "error"
     assert healthy[0].verdict == "ruled out"
@@ -217,7 +231,7 @@ def trained(tmp_path, keras, copy: bool):
     model = Model()
     model.compile(loss="mse", run_eagerly=True)
     with ba.Audit(tmp_path / str(copy)) as audit:
-        callbacks = [audit.callback()]
+        callbacks = [audit.callback(framework="keras")]
         model.fit(audit.wrap(batches()), steps_per_epoch=6, epochs=1, verbose=0, callbacks=callbacks)
     return judged(audit.report()), seen[-6:]
 
