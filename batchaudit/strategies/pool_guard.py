@@ -128,12 +128,17 @@ class Pools:
             pool.close()
         for pool in self._made:
             for worker in list(pool.born):
+                if worker.pid is None:  # the pool's own thread is about to start it
+                    continue
                 worker.join(max(0.0, until - time.monotonic()))
                 if worker.is_alive():
                     worker.kill()
             last = threading.Thread(target=pool.terminate, daemon=True)
             last.start()
             last.join(1.0)
+            for worker in pool.born:
+                if worker.is_alive():
+                    worker.kill()
         self._made = []
 
 
