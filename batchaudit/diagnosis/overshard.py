@@ -101,11 +101,15 @@ def _lost(evidence: Evidence) -> tuple[int, int, int, Apart] | str:
     count, most = int(has["nunique"].min()), int(came["nunique"].max())
     times = _times(count, most)
     # Each worker may have dropped a batch that was not full.
-    at_a_time = int(evidence.made.groupby("epoch")["worker"].nunique().max())
-    dropped = at_a_time * int(evidence.tables.delivered["samples"].max())
+    dropped = _at_a_time(evidence) * int(evidence.tables.delivered["samples"].max())
     if times is None or count - most <= dropped or strange > 1 - _KNOWN:
         return ""
     return times, most, count, known
+
+
+def _at_a_time(evidence: Evidence) -> int:
+    """How many workers there were in an epoch; a pool may be made anew for each."""
+    return int(evidence.made.groupby("epoch")["worker"].nunique().max())
 
 
 def _times(count: int, came: int) -> int | None:
@@ -118,7 +122,7 @@ def _of_workers(
     evidence: Evidence, idle: list[int], times: int, came: int, count: int, known: Apart
 ) -> Finding:
     never = _first_missing(evidence, known)
-    workers = int(evidence.made.groupby("epoch")["worker"].nunique().max())
+    workers = _at_a_time(evidence)
     return Finding(
         CAUSE,
         "error",

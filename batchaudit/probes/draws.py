@@ -17,7 +17,7 @@ from batchaudit.capture.recorder import Recorder
 from batchaudit.capture.restore import preserved_streams
 from batchaudit.probes import plan, seeding
 from batchaudit.probes.subject import Subject
-from batchaudit.sources import torch_loader
+from batchaudit.sources import hooks, torch_loader
 from batchaudit.sources.kinds import Kind
 from batchaudit.strategies import Job, Strategy
 
@@ -27,9 +27,6 @@ FIRST, AGAIN, NEXT, OTHER, SEEDED = range(EPOCHS)
 BATCHES, SAMPLES = 4, 16
 CALLED = "drew "
 """A hook of this and a name: what was called while the item of its step was made."""
-
-_SEED = 0xB1D
-_EPOCH = ("epoch", "_epoch", "current_epoch")
 
 
 def wanted(subject: Subject, strategy: Strategy) -> bool:
@@ -55,7 +52,7 @@ def drive(job: Job, strategy: Strategy) -> None:
         _Items(job, job.plain()).make(OTHER)
     with preserved_streams():
         items = _Items(job, job.plain())
-        with preserved_streams(_SEED), seeding.moved_on(items.source):
+        with preserved_streams(seeding.ANOTHER), seeding.moved_on(items.source):
             items.make(SEEDED, otherwise=True)
 
 
@@ -134,7 +131,7 @@ def _in_this_process(loader: Any) -> Any:
 
 
 def _tell_next_epoch(part: Any) -> None:
-    names = [name for name in _EPOCH if isinstance(getattr(part, name, None), int)]
+    names = [name for name in hooks.EPOCH if isinstance(getattr(part, name, None), int)]
     before = getattr(part, names[0]) if names else 0
     if callable(getattr(part, "set_epoch", None)):
         part.set_epoch(before + 1)

@@ -24,7 +24,6 @@ EPOCHS = 1
 STAGE = "stage "
 """A hook of this, a stage's name and what was seen in it; its step is the stage's number from the data on."""
 
-_SEED = 0xB1D
 _FUNCTIONS = ("_map_func", "_scan_func", "_reduce_func")
 _SEEDED = re.compile(
     r"(Random(Uniform|UniformInt|StandardNormal|Gamma|Shuffle|Poisson|PoissonV2)|TruncatedNormal"
@@ -119,7 +118,7 @@ def _drawn_while_traced(stage: Any, wrapper: Any) -> bool:
         once = _constants(_traced(stage, wrapper))
     with preserved_streams():
         again = _constants(_traced(stage, wrapper))
-    with preserved_streams(_SEED), seeding.wrapped(lambda name: None, otherwise=True):
+    with preserved_streams(seeding.ANOTHER), seeding.wrapped(lambda name: None, otherwise=True):
         otherwise = _constants(_traced(stage, wrapper))
     # What differs anyhow is no draw from a stream: a counter, an address.
     return once == again != otherwise and len(once) == len(otherwise)

@@ -21,6 +21,8 @@ from batchaudit.capture.private_streams import find_streams
 Note = Callable[[str], None]
 """Told the name of what was called."""
 
+ANOTHER = 0xB1D
+"""A seed of the global streams for making an item otherwise."""
 _OTHERWISE = 0x5EED
 # Who looks these up in itself means its own.
 _CLOSED = ("numpy.", "torch._", "tensorflow.python.", "jax._", "batchaudit.")

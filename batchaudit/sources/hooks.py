@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 HOOKS = ("on_epoch_begin", "on_epoch_end")
+EPOCH = ("epoch", "_epoch", "current_epoch")
+"""What people call the number of the epoch in a dataset or sampler."""
 
 _DEEP = 6  # methods that call methods
 _MOST_OPENED, _MOST_MEMBERS = 500, 64

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch.utils.data import Subset
 
-_EPOCH = ("epoch", "_epoch", "current_epoch")
+from batchaudit.sources import hooks
+
 _MOST_DEEP = 8
 UNKNOWN = -1
 
@@ -61,7 +62,7 @@ def believed_epoch(dataset: Any) -> int:
         Its number; -1 where it does not say.
     """
     for _ in range(_MOST_DEEP):
-        for name in _EPOCH:
+        for name in hooks.EPOCH:
             found = _number(_own(dataset, name))
             if found is not None:
                 return found
