@@ -25,4 +25,4 @@ def drive(job: Job, strategy: Strategy) -> None:
     items = list(range(min(plan.length(source), max(2 * strategy.workers, MOST))))
     # Odd ones first: neither order is that of the data, which a source may take for granted.
     order = items[1::2] + items[0::2]
-    plan.drive(job, source, strategy, [order, order[::-1], order], pause=plan.SPREAD / 4)
+    plan.drive(job, source, strategy, [order, order[::-1], order])

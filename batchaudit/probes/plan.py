@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,13 +10,12 @@ from typing import Any
 
 from batchaudit import sources, strategies
 from batchaudit.capture.recorder import Recorder
+from batchaudit.probes.subject import in_processes
+from batchaudit.probes.turns import Turns
 from batchaudit.sources import indexed, torch_loader
 from batchaudit.sources.proxy import WatchedList
 from batchaudit.sources.subclass import twin
 from batchaudit.strategies import Job, Skip, Strategy
-
-SPREAD = 0.02
-"""Seconds that each item takes at least, so that a pool whose next free worker takes it spreads the work."""
 
 
 @dataclass
@@ -25,20 +24,23 @@ class Plan:
 
     Attributes:
         order: item `order[i]` is made where index `i` is asked for.
-        pause: seconds that each takes at least.
+        turns: in which the workers make them; None for whoever is free.
     """
 
     order: Sequence[int]
-    pause: float = 0.0
+    turns: Turns | None = None
 
     def item(self, index: Any) -> Any:
-        """The item of an index; a framework may look further ahead than there is."""
+        """The item of an index, once it is the turn of the worker that asks.
+
+        A framework may look further ahead than there is.
+        """
+        if self.turns is not None:
+            self.turns.wait()
         return self.order[int(index) % len(self.order)]
 
 
-def drive(
-    job: Job, source: Any, strategy: Strategy, orders: Sequence[Sequence[int]], *, pause: float = 0.0
-) -> None:
+def drive(job: Job, source: Any, strategy: Strategy, orders: Sequence[Sequence[int]]) -> None:
     """Drives one epoch for each order, over one source.
 
     Args:
@@ -47,7 +49,6 @@ def drive(
         strategy: whose machinery to use.
         orders: the items of each epoch: numbers of batches, or of samples for a `DataLoader`, which then come
             in batches of one.
-        pause: seconds that each item takes at least.
 
     Raises:
         Skip: the strategy cannot run this source.
@@ -58,12 +59,19 @@ def drive(
         job = replace(job, make=lambda: sources.watch(loader, job.recorder), renewable=False)
         strategies.drive(replace(job, epochs=len(orders), steps_per_epoch=None, sized=True), strategy)
         return
-    plan = Plan(orders[0], pause)
+    plan = Plan(orders[0])
     watched = planned(source, job.recorder, plan)
     for number, order in enumerate(orders):
-        plan.order = order
-        one = replace(job, make=lambda: watched, renewable=False, epochs=1, sized=True)
-        strategies.drive(replace(one, begin=number, steps_per_epoch=len(order)), strategy)
+        with tempfile.TemporaryDirectory(prefix="batchaudit-turns-") as folder:
+            plan.order, plan.turns = order, _turns(folder, strategy, len(order))
+            one = replace(job, make=lambda: watched, renewable=False, epochs=1, sized=True)
+            strategies.drive(replace(one, begin=number, steps_per_epoch=len(order)), strategy)
+
+
+def _turns(folder: str, strategy: Strategy, items: int) -> Turns | None:
+    # A queue that is shorter than the workers are many never has an item for each of them.
+    pooled = in_processes(strategy) and 1 < strategy.workers <= strategy.queue
+    return Turns(folder, strategy.workers, items) if pooled else None
 
 
 def length(source: Any) -> int:
@@ -90,7 +98,6 @@ def planned(source: Any, recorder: Recorder, plan: Plan) -> Any:
 
 def _overrides(plan: Plan) -> dict[str, Any]:
     def getitem(recorder: Recorder, original: Any, index: Any) -> Any:
-        time.sleep(plan.pause)
         item = plan.item(index)
         return recorder.produce(original, item, index=item)
 
@@ -115,7 +122,6 @@ class _PlannedList(WatchedList):
         return len(self._batchaudit_plan.order)
 
     def __getitem__(self, index: Any) -> Any:
-        time.sleep(self._batchaudit_plan.pause)
         return super().__getitem__(self._batchaudit_plan.item(index))
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:

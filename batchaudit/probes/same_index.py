@@ -22,4 +22,4 @@ def wanted(subject: Subject, strategy: Strategy) -> bool:
 
 def drive(job: Job, strategy: Strategy) -> None:
     """Drives one epoch over item 0."""
-    plan.drive(job, job.plain(), strategy, [[0] * (STEPS * strategy.workers)], pause=plan.SPREAD)
+    plan.drive(job, job.plain(), strategy, [[0] * (STEPS * strategy.workers)])

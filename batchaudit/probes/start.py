@@ -25,7 +25,7 @@ def drive(job: Job, strategy: Strategy) -> None:
     """Drives one epoch."""
     now = strategy.start or multiprocessing.get_start_method(allow_none=True) or "fork"
     other = _started(strategy, "fork" if now != "fork" else "spawn")
-    plan.drive(job, job.plain(), other, [[0] * (same_index.STEPS * _WORKERS)], pause=plan.SPREAD)
+    plan.drive(job, job.plain(), other, [[0] * (same_index.STEPS * _WORKERS)])
 
 
 def _started(strategy: Strategy, method: str) -> Strategy:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -220,7 +219,6 @@ def test_a_hidden_state_in_a_pool_that_deals_work_out_as_it_is_asked_for():
             return 16
 
         def __getitem__(self, index):
-            time.sleep(0.004)  # so that the pool spreads the work
             return STORED[:SIZE] + 1000 * index + self.noise(index)
 
         def noise(self, index):

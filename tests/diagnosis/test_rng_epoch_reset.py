@@ -222,8 +222,6 @@ def test_one_seed_for_every_run_is_no_reset():
 
 
 def test_a_hidden_state_in_a_pool_that_is_forked_for_each_epoch():
-    import time
-
     keras = pytest.importorskip("keras")
 
     class Pictures(keras.utils.PyDataset):
@@ -235,7 +233,6 @@ def test_a_hidden_state_in_a_pool_that_is_forked_for_each_epoch():
             return 16
 
         def __getitem__(self, index):
-            time.sleep(0.004)  # so that the pool spreads the work
             self.state[:] = hashlib.sha256(self.state).digest()
             return STORED[:SIZE] + 1000 * index + int.from_bytes(self.state[:4], "big") / 2**32
 
