@@ -12,7 +12,7 @@ import gc
 import itertools
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
@@ -105,19 +105,20 @@ class Transit:
             raise
 
 
-def parcel(source: Any, batch: Any) -> Parcel:
+def parcel(uid: int, source: Any, batch: Any) -> Any:
     """Packs what a worker has just got from the source.
 
     Args:
+        uid: by which the framework knows the enqueuer.
         source: a watched source, or an iterator around one.
         batch: what it gave.
 
     Returns:
         The parcel. Where the source was not asked (a peek that the worker inherited) the batch gets a
-        record of its own first.
+        record of its own first. The batch itself where the enqueuer is not the audit's.
     """
-    recorder = find_recorder(source)
-    return Parcel(0, batch) if recorder is None else _packed(recorder, batch)
+    recorder = find_recorder(uid, source)
+    return batch if recorder is None else _packed(recorder, batch)
 
 
 def _packed(recorder: Recorder, batch: Any) -> Parcel:
@@ -128,9 +129,15 @@ def _packed(recorder: Recorder, batch: Any) -> Parcel:
     return Parcel(ticket, batch)
 
 
-def find_recorder(source: Any) -> Recorder | None:
-    """The recorder of a watched source, or of the audit that drives it; None where there is none."""
-    return recorder_behind(source) or _recorders.get("current")
+def find_recorder(uid: int, source: Any) -> Recorder | None:
+    """The recorder of a watched source, or of the audit that drives it; None where there is none.
+
+    Args:
+        uid: by which the framework knows the enqueuer.
+        source: what its workers take batches from.
+    """
+    audits = (recorder for first, recorder in _driven if uid >= first)
+    return recorder_behind(source) or next(audits, None)
 
 
 def recorder_behind(source: Any) -> Recorder | None:
@@ -156,8 +163,8 @@ def recorder_behind(source: Any) -> Recorder | None:
 
 _CHAINS: tuple[type, ...] = (itertools.chain, tuple, list, type(iter(())), type(iter([])))
 
-# What drives sources without chaining them where they can be found. Forked workers inherit this.
-_recorders: dict[str, Recorder] = {}
+# The audit that drives sources through enqueuers, and the uid of its first. Forked workers inherit this.
+_driven: list[tuple[int, Recorder]] = []
 
 
 def taking(recorder: Recorder | None) -> AbstractContextManager[None]:
@@ -199,13 +206,13 @@ def without_tickets(items: Iterable[Any]) -> Iterator[Any]:
 
 
 @contextmanager
-def current(recorder: Recorder) -> Iterator[None]:
+def _driving(recorder: Recorder, first: int) -> Iterator[None]:
     """Makes `recorder` the one that forked workers and pool threads find, for the time of one audit."""
-    _recorders["current"] = recorder
+    _driven.append((first, recorder))
     try:
         yield
     finally:
-        _recorders.clear()
+        _driven.clear()
 
 
 @contextmanager
@@ -228,7 +235,12 @@ def replaced(owner: Any, **values: Any) -> Iterator[None]:
 
 @contextmanager
 def followed(
-    transit: Transit, module: Any, enqueuers: Iterable[Any], get_pool_class: Any, **functions: Any
+    transit: Transit,
+    module: Any,
+    enqueuers: Iterable[Any],
+    get_pool_class: Any,
+    failed: Callable[[Exception], None],
+    **functions: Any,
 ) -> Iterator[weakref.WeakSet[Any]]:
     """Follows the batches through the pool that Keras 3 and tf_keras share the design of.
 
@@ -237,6 +249,7 @@ def followed(
         module: the framework's, which holds the enqueuers and what their workers call.
         enqueuers: its classes of enqueuers.
         get_pool_class: stands in for the module's.
+        failed: told what the thread that fills the queue raised; tf_keras tells nobody who waits there.
         **functions: what stands in for the functions that its workers call.
 
     Yields:
@@ -251,11 +264,35 @@ def followed(
 
         return get
 
-    # A new queue and counter: those of another start method cannot be sent to the workers.
-    fresh = {"_WORKER_ID_QUEUE": None, "_SEQUENCE_COUNTER": None}
+    def telling(original: Any) -> Any:
+        def run(self: Any) -> None:
+            try:
+                original(self)
+            except Exception as error:
+                failed(error)
+
+        return run
+
+    def sending(original: Any) -> Any:
+        def get_executor_init(self: Any, workers: int) -> Any:
+            pool_of = original(self, workers)
+            # What other enqueuers of this process hold may refuse to be pickled, and is no business of ours.
+            return lambda sequences: pool_of({self.uid: sequences[self.uid]})
+
+        return get_executor_init
+
+    # The program may have enqueuers that still run: ours are known by higher numbers.
+    first = max(module._SHARED_SEQUENCES, default=-1) + 1
+    # A new queue: that of another start method cannot be sent to the workers.
+    fresh = {"_WORKER_ID_QUEUE": None, "_SEQUENCE_COUNTER": first}
     with ExitStack() as stack:
-        stack.enter_context(current(transit.recorder))
+        stack.enter_context(_driving(transit.recorder, first))
         stack.enter_context(replaced(module, get_pool_class=get_pool_class, **fresh, **functions))
         for enqueuer in enqueuers:
-            stack.enter_context(replaced(enqueuer, get=unpacking(enqueuer.get)))
+            ours = {
+                "get": unpacking(enqueuer.get),
+                "_run": telling(enqueuer._run),
+                "_get_executor_init": sending(enqueuer._get_executor_init),
+            }
+            stack.enter_context(replaced(enqueuer, **ours))
         yield used

@@ -16,7 +16,7 @@ from keras.src.trainers.data_adapters import generator_data_adapter, py_dataset_
 from keras.src.trainers.epoch_iterator import EpochIterator
 
 from batchaudit.consumers import transit as transits
-from batchaudit.consumers.transit import Parcel, Transit, parcel, replaced
+from batchaudit.consumers.transit import Transit, parcel, replaced
 from batchaudit.errors import UsageError, WorkerError
 from batchaudit.sources import kind_of
 from batchaudit.sources.kinds import Kind
@@ -134,10 +134,10 @@ def _epochs(job: Job, iterator: Any, epochs: range, transit: Transit, guard: Gua
 # -- following the batches through Keras' pool ----------------------------------------------------
 
 
-def produce_index(uid: int, index: int) -> Parcel:
+def produce_index(uid: int, index: int) -> Any:
     """Stands in for `py_dataset_adapter.get_index` in the workers: the same, with the ticket."""
     source = py_dataset_adapter._SHARED_SEQUENCES[uid]
-    return parcel(source, source[index])
+    return parcel(uid, source, source[index])
 
 
 @contextmanager
@@ -165,6 +165,7 @@ def _followed(transit: Transit, pools: Pools) -> Iterator[weakref.WeakSet[Any]]:
             py_dataset_adapter,
             [py_dataset_adapter.OrderedEnqueuer],
             pools.stand_in(py_dataset_adapter.get_pool_class),
+            pools.failed,
             get_index=produce_index,
         ) as enqueuers,
         replaced(py_dataset_adapter.PyDatasetAdapter, _get_iterator=following),

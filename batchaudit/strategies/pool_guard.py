@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from multiprocessing.pool import RUN, TERMINATE, Pool
 from typing import Any
 
-from batchaudit.errors import WorkerError
+from batchaudit.errors import WorkerError, in_full
 from batchaudit.strategies.start import in_words
 
 
@@ -41,7 +41,7 @@ class Guard:
     def watch(self) -> None:
         """The thread's work."""
         while not self._stop.wait(0.1):
-            self.reason = self.reason or self._death() or self._stall()
+            self.reason = self.reason or self._pools.failure or self._death() or self._stall()
             if self.reason:
                 for pool in self._pools:
                     fail_outstanding(pool, WorkerError(self.reason))
@@ -87,9 +87,13 @@ class Pools:
 
     They are held here, because a pool that nobody holds terminates itself, and `Pool.terminate` may wait for
     ever: it puts a word into a queue whose lock a worker holds that nobody reads from any more.
+
+    Attributes:
+        failure: what the thread that fills them raised; None while it did not.
     """
 
     def __init__(self) -> None:
+        self.failure: str | None = None
         self._made: list[WatchedPool] = []
 
     def __iter__(self) -> Iterator[WatchedPool]:
@@ -110,6 +114,14 @@ class Pools:
             return self._make if made == multiprocessing.Pool else made
 
         return get_pool_class
+
+    def failed(self, error: Exception) -> None:
+        """Says what the thread that starts the pools and fills their queue raised.
+
+        Args:
+            error: what nobody who waits at the queue would hear of.
+        """
+        self.failure = self.failure or f"the thread that feeds the workers ended: {in_full(error)}"
 
     def _make(self, *args: Any, **kwargs: Any) -> WatchedPool:
         self._made = [pool for pool in self._made if any(worker.is_alive() for worker in pool.born)]

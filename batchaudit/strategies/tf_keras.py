@@ -15,7 +15,7 @@ from tf_keras.src.engine import data_adapter
 from tf_keras.src.utils import data_utils
 
 from batchaudit.consumers import transit as transits
-from batchaudit.consumers.transit import Parcel, Transit, parcel, replaced
+from batchaudit.consumers.transit import Transit, parcel, replaced
 from batchaudit.errors import UsageError, WorkerError
 from batchaudit.sources import kind_of
 from batchaudit.sources.kinds import Kind
@@ -105,23 +105,23 @@ def _epochs(job: Job, handler: Any, epochs: range, transit: Transit, guard: Guar
 # -- following the batches through tf_keras' pool -------------------------------------------------
 
 
-def produce_next(uid: int) -> Parcel:
+def produce_next(uid: int) -> Any:
     """Stands in for `data_utils.next_sample` in the workers: the same, with the ticket."""
     source = data_utils._SHARED_SEQUENCES[uid]
     try:
         batch = next(source)
     except ValueError as error:  # "generator already executing" comes from outside the watched frame
-        recorder = transits.find_recorder(source)
+        recorder = transits.find_recorder(uid, source)
         if recorder is not None:
             recorder.raised(error)
         raise
-    return parcel(source, batch)
+    return parcel(uid, source, batch)
 
 
-def produce_index(uid: int, index: int) -> Parcel:
+def produce_index(uid: int, index: int) -> Any:
     """Stands in for `data_utils.get_index` in the workers: the same, with the ticket."""
     source = data_utils._SHARED_SEQUENCES[uid]
-    return parcel(source, source[index])
+    return parcel(uid, source, source[index])
 
 
 @contextmanager
@@ -142,6 +142,7 @@ def _followed(transit: Transit, pools: Pools) -> Iterator[weakref.WeakSet[Any]]:
                 data_utils,
                 [data_utils.GeneratorEnqueuer, data_utils.OrderedEnqueuer],
                 pools.stand_in(data_utils.get_pool_class),
+                pools.failed,
                 next_sample=produce_next,
                 get_index=produce_index,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -244,3 +245,47 @@ def test_workers_that_still_have_batches_to_send_end_in_time():
         (run,) = ba.audit(larger_than_a_pipe, ["tf_keras-processes:4"], epochs=1, steps_per_epoch=32).runs
         assert run.error is None
     assert multiprocessing.active_children() == []
+
+
+# -- beside what the program itself does ----------------------------------------------------------
+
+
+def test_a_queue_that_the_program_still_has_is_neither_sent_nor_disturbed(drive):
+    from tf_keras.src.utils.data_utils import GeneratorEnqueuer
+
+    own = GeneratorEnqueuer(
+        iter(range(10**6))
+    )  # an iterator over numbers; it cannot be told from ours by its name
+    own.start(workers=1, max_queue_size=1)
+    try:
+        taken = own.get()
+        before = [next(taken) for _ in range(3)]
+        assert drive(TfTable, "tf_keras-threads:2").epoch(0) == EIGHT
+        assert [*before, *(next(taken) for _ in range(5))] == list(range(8))
+    finally:
+        own.stop()
+
+
+def test_a_queue_of_the_program_s_that_cannot_be_sent_holds_up_nobody(drive):
+    from tf_keras.src.utils.data_utils import GeneratorEnqueuer
+
+    own = GeneratorEnqueuer(i for i in range(10**6))  # a generator: it does not pickle
+    own.start(workers=1, max_queue_size=1)
+    try:
+        assert drive(TfTable, "tf_keras-processes:1,start=spawn").epoch(0) == EIGHT
+    finally:
+        own.stop()
+
+
+class Guarded(TfTable):
+    def __len__(self):
+        if threading.current_thread() is not threading.main_thread():
+            raise ValueError("not from this thread")
+        return super().__len__()
+
+
+def test_what_the_thread_raises_that_fills_the_queue_is_told(drive):
+    driven = drive(Guarded, "tf_keras-processes:2", fails=True)
+    assert "thread that feeds the workers" in str(driven.error) and "not from this thread" in str(
+        driven.error
+    )
