@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from batchaudit.analysis.baseline import Baseline
+from batchaudit.analysis.contents import short
 from batchaudit.analysis.ranks import Ranks
 from batchaudit.analysis.tables import NO_SAMPLES, UNHASHABLE, Tables
 from batchaudit.analysis.walk import COLUMNS, by_content, by_id
@@ -53,7 +54,7 @@ class Apart:
         # Indices are a process' own: another one may mean another item by the same one.
         if self.ids_known and (self.by == "id" or who == "worker"):
             return str(int(sample["id"]))
-        return f"{int(sample['digest']):016x}"[:8]
+        return short(sample["digest"])
 
 
 def of_workers(tables: Tables, baseline: Baseline, ids: str) -> Apart:

@@ -7,6 +7,15 @@ import pandas as pd
 from batchaudit.analysis.tables import UNHASHABLE, Tables
 
 
+def short(content: int) -> str:
+    """A digest as reports name it.
+
+    Args:
+        content: its high half, or a sample's.
+    """
+    return f"{int(content):016x}"[:8]
+
+
 def hashed_by_sample(tables: Tables) -> bool:
     """Whether every delivered batch was hashed, and sample by sample."""
     delivered = tables.delivered

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from batchaudit.analysis.contents import short
 from batchaudit.analysis.seeds import moved
 from batchaudit.analysis.tables import Tables
 
@@ -99,7 +100,7 @@ def repeats(tables: Tables) -> Repeats | None:
     if (old & later).any():
         first = rows[old & later].iloc[0]
         example = (
-            f"sample {int(first['id'])} has content {_short(first['digest'])} in epoch "
+            f"sample {int(first['id'])} has content {short(first['digest'])} in epoch "
             f"{int(epochs[first.name])} and again in epoch {int(first['epoch'])}"
         )
     return Repeats(
@@ -120,7 +121,7 @@ def _of_contents(rows: pd.DataFrame) -> Repeats:
     if (old & later).any():
         first = rows[old & later].iloc[0]
         example = (
-            f"content {_short(first['digest'])} is in epoch {int(rows['epoch'].min())} and again in epoch "
+            f"content {short(first['digest'])} is in epoch {int(rows['epoch'].min())} and again in epoch "
             f"{int(first['epoch'])}"
         )
     return Repeats("content", int(later.sum()), float(old[later].mean()), example=example)
@@ -129,10 +130,6 @@ def _of_contents(rows: pd.DataFrame) -> Repeats:
 def _came_before(rows: pd.DataFrame, of: list[str]) -> pd.Series:
     """Which rows have a content that one of an earlier epoch had, within the groups of some columns."""
     return rows.groupby([*of, "digest"])["epoch"].transform("min") < rows["epoch"]
-
-
-def _short(digest: int) -> str:
-    return f"{int(digest):016x}"[:8]
 
 
 # -- streams --------------------------------------------------------------------------------------

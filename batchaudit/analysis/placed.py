@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from batchaudit.analysis.contents import short
 from batchaudit.analysis.drawn import samples_made
 from batchaudit.analysis.tables import Tables
 
@@ -106,7 +107,7 @@ def _example(same: pd.DataFrame) -> str:
     if same.empty:
         return ""
     one = same.iloc[0]
-    content = f"{int(one['is_x']):016x}"[:8]
+    content = short(one["is_x"])
     return (
         f"item {int(one['item'])} at step {int(one['turn_x'])} of its worker has content {content} in epoch "
         f"{int(one['epoch_x'])} and in epoch {int(one['epoch_y'])}"

@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from batchaudit.analysis import probed
 from batchaudit.analysis.drawn import Repeats, drew_once, moved_during, repeats
+from batchaudit.analysis.draws import Draws
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.order import beliefs
-from batchaudit.analysis.probed import Draws, Stage
+from batchaudit.analysis.stages import Stage, pipeline
 from batchaudit.diagnosis import fixes, rng_epoch_reset
 from batchaudit.diagnosis.finding import Finding
 from batchaudit.diagnosis.judgement import Judgement, found, not_observable, ruled_out
@@ -156,7 +156,7 @@ def _listed(called: dict[str, int]) -> str:
 
 
 def _of_pipeline(evidence: Evidence, again: Repeats) -> Judgement:
-    stages = probed.stages(evidence.probes.get("retrace"))
+    stages = pipeline(evidence.probes.get("retrace"))
     if not stages:
         how = evidence.unprobed.get("retrace") or _BEFORE
         return not_observable(f"what draws inside TensorFlow cannot be read: {how}")

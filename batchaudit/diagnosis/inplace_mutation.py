@@ -20,7 +20,7 @@ from batchaudit.analysis.items import Contents, contents, drift
 from batchaudit.analysis.tables import Tables
 from batchaudit.diagnosis import fixes
 from batchaudit.diagnosis.finding import Finding
-from batchaudit.diagnosis.judgement import Judgement, found, not_observable, ruled_out
+from batchaudit.diagnosis.judgement import Judgement, found, not_observable, ruled_out, short
 
 CAUSE = "inplace-mutation"
 _PROBE, _ACCESSES = "stored", "accesses"
@@ -208,10 +208,6 @@ def _example(told: dict[str, Any], seen: Contents, drifted: Any) -> str:
     first = rows.iloc[0]
     other = rows[rows["content"] != first["content"]].iloc[0]
     return (
-        f"{said}; {seen.unit} {item} was {_name(first)} in epoch {int(first['epoch'])} and {_name(other)} in "
-        f"epoch {int(other['epoch'])}"
+        f"{said}; {seen.unit} {item} was {short(first['content'])} in epoch {int(first['epoch'])} "
+        f"and {short(other['content'])} in epoch {int(other['epoch'])}"
     )
-
-
-def _name(row: Any) -> str:
-    return f"{int(row['content']):016x}"[:8]

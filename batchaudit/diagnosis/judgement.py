@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from batchaudit.analysis.contents import short as short
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.diagnosis.finding import FOUND, NOT_OBSERVABLE, RULED_OUT, Finding
 
@@ -65,8 +66,3 @@ def listed(numbers: list[int]) -> str:
     """A few numbers in words: "0, 1, 2 and 5 more"."""
     head = ", ".join(str(number) for number in numbers[:4])
     return head if len(numbers) <= 4 else f"{head} and {len(numbers) - 4} more"
-
-
-def short(digest: int) -> str:
-    """A digest as people read it."""
-    return f"{digest:016x}"[:8]

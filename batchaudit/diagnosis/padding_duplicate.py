@@ -9,8 +9,7 @@ of epochs goes on behind its copies in the next epoch; a shuffled one begins ane
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
@@ -18,6 +17,7 @@ import pandas as pd
 from batchaudit.analysis import padding
 from batchaudit.analysis.contents import hashed_by_sample, recurring
 from batchaudit.analysis.evidence import Evidence
+from batchaudit.analysis.padded import Padded, of_batches, of_ranks, of_serial_pass, of_workers, runs_through
 from batchaudit.analysis.padding import Padding
 from batchaudit.analysis.ranks import Ranks
 from batchaudit.analysis.tables import Tables
@@ -33,25 +33,6 @@ _ANEW = 0.05  # fewer repeated contents from epoch to epoch than this: they are 
 _GIVE_IDS = "give key=, which says what stored item a sample is"
 _COPIES = ("unsharded-replica", "order-divergence", "shared-state-race", "buffer-alias")
 """What makes copies of its own, in which those of a padding do not show."""
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """Epochs that are padded alike.
-
-    Attributes:
-        walk: the items.
-        by_epoch: the padding of each epoch that has one.
-        what: what the number of items was filled up to, in words.
-        taker: the column that says who took an item; "" for one taker of all.
-        serial: whether it was seen in the serial pass alone.
-    """
-
-    walk: Walk
-    by_epoch: Mapping[int, Padding]
-    what: str
-    taker: str = ""
-    serial: bool = False
 
 
 def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
@@ -71,10 +52,10 @@ def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
         return _without_copies(walk, evidence.tables)
     if "unsharded-replica" in earlier:
         return _spoilt("unsharded-replica")
-    seen = _to_one(evidence, walk) or _by_worker(evidence, walk) or _serially(evidence, walk)
+    seen = of_batches(evidence, walk) or of_workers(evidence, walk) or of_serial_pass(evidence, walk)
     if seen is None:
         return _not_padding(walk, earlier)
-    if _runs_through(seen):
+    if runs_through(seen):
         return ruled_out("the stream goes on behind its copies in the next epoch: none comes too often")
     return found(_finding(evidence, seen, "worker" if seen.taker else "pipeline"))
 
@@ -101,11 +82,10 @@ def judge_ranks(ranks: Ranks, earlier: Collection[str] = ()) -> Judgement:
         return _without_copies(walk, ranks.pooled)
     if "unsharded-replica" in earlier:
         return _spoilt("unsharded-replica")
-    first = ranks.of[min(ranks.of)]
-    batch = padding.batch_size(_first_epoch(walk), "rank")
-    multiples = _multiples({"ranks": world}, batch)
-    seen = _padded(walk, "rank", multiples, _items(first, walk))
-    return _not_padding(walk, earlier) if seen is None else found(_finding(first, seen, "rank"))
+    seen = of_ranks(ranks, walk)
+    if seen is None:
+        return _not_padding(walk, earlier)
+    return found(_finding(ranks.of[min(ranks.of)], seen, "rank"))
 
 
 def _walk(tables: Tables, known: Walk | None) -> tuple[Walk | None, str]:
@@ -145,105 +125,7 @@ def _not_padding(walk: Walk, earlier: Collection[str]) -> Judgement:
     return ruled_out(f"the {copies:,} copies are not the head of an order that fills up its end")
 
 
-def _first_epoch(walk: Walk) -> pd.DataFrame:
-    return walk.rows[walk.rows["epoch"] == walk.rows["epoch"].min()]
-
-
-def _items(evidence: Evidence, walk: Walk) -> int | None:
-    """How many items the source says it has, where equal contents may hide some."""
-    return evidence.items if walk.by == "content" else None
-
-
-def _multiples(takers: Mapping[str, int], batch: int) -> dict[int, str]:
-    """What a number of items may have been filled up to a multiple of, the likeliest first."""
-    found = {count: f"{count} {who}" for who, count in takers.items() if count > 1}
-    if batch > 1:
-        found.setdefault(batch, f"the batch size {batch}")
-        for who, count in takers.items():
-            if count > 1:
-                found.setdefault(count * batch, f"{count} {who} x batch size {batch}")
-    return found
-
-
-def _to_one(evidence: Evidence, walk: Walk) -> _Seen | None:
-    """Padding of batches, whoever makes them."""
-    rows = walk.rows.assign(all=0)
-    batch = padding.batch_size(rows[rows["epoch"] == rows["epoch"].min()], "all")
-    takers = {"workers": evidence.workers_configured}
-    multiples = _multiples({}, batch) | _multiples(takers, batch) if batch > 1 else {}
-    seen = _padded(Walk(walk.by, rows), "all", multiples, _items(evidence, walk))
-    return None if seen is None else _Seen(walk, seen.by_epoch, seen.what)
-
-
-def _by_worker(evidence: Evidence, walk: Walk) -> _Seen | None:
-    """Padding of the workers' shares, where each has a share of its own."""
-    if evidence.kind == "indexed" or bool((walk.rows["worker"] < 0).any()):
-        return None
-    made = evidence.tables.delivered["made"].reindex(walk.rows["event"])
-    number = evidence.tables.produced["framework_worker"].reindex(made).to_numpy()
-    # The framework's own numbers say whose share is the next one.
-    taker = walk.rows["worker"].where(number < 0, number)
-    rows = walk.rows.assign(taker=taker.to_numpy())
-    first = rows[rows["epoch"] == rows["epoch"].min()]
-    workers = int(first["taker"].nunique())
-    if workers < 2:
-        return None
-    batch = padding.batch_size(first, "taker")
-    multiples = _multiples({"workers": workers}, batch)
-    seen = _padded(Walk(walk.by, rows), "taker", multiples, _items(evidence, walk), batch)
-    return None if seen is None else _Seen(walk, seen.by_epoch, seen.what, "worker")
-
-
-def _serially(evidence: Evidence, walk: Walk) -> _Seen | None:
-    """The padding of the serial pass, where workers gave as many copies in another order."""
-    serial = evidence.serial_walk
-    if serial is None or serial.by != walk.by or serial.rows is walk.rows:
-        return None
-    seen = _to_one(evidence, serial)
-    if seen is None or _runs_through(seen):
-        return None
-    alike = {
-        epoch: found
-        for epoch, found in seen.by_epoch.items()
-        if padding.copies(walk.rows[walk.rows["epoch"] == epoch]) == found.copies
-    }
-    return _Seen(serial, alike, seen.what, serial=True) if alike else None
-
-
-def _padded(
-    walk: Walk, taker: str, multiples: Mapping[int, str], items: int | None, batch: int = 0
-) -> _Seen | None:
-    """The padding of all epochs that are as long as the longest; None where one of them has none."""
-    if not multiples and not batch:
-        return None
-    sizes = walk.rows.groupby("epoch").size()
-    by_epoch = {}
-    for epoch, rows in walk.rows.groupby("epoch", sort=True):
-        found_here = padding.padding(rows, taker, multiples, batch=batch, items=items, last=walk.by == "id")
-        if found_here is not None:
-            by_epoch[int(epoch)] = found_here
-        elif sizes[epoch] == sizes.max():  # one that was cut short does not come to its end
-            return None
-    if not by_epoch:
-        return None
-    one = next(iter(by_epoch.values()))
-    own = one.filled == padding.OWN and one.multiple == batch
-    what = f"the batch size {batch} in each share" if own else multiples[one.multiple]
-    return _Seen(walk, by_epoch, what)
-
-
-def _runs_through(seen: _Seen) -> bool:
-    """Whether each padded epoch is followed by one that goes on where its copies end."""
-    epochs = {int(epoch): rows for epoch, rows in seen.walk.rows.groupby("epoch")}
-    followed = [
-        padding.goes_on(epochs[epoch], epochs[epoch + 1], one)
-        for epoch, one in seen.by_epoch.items()
-        if epoch + 1 in epochs
-    ]
-    return bool(followed) and all(followed)
-
-
-def _finding(evidence: Evidence, seen: _Seen, scope: str) -> Finding:
+def _finding(evidence: Evidence, seen: Padded, scope: str) -> Finding:
     epoch, one = next(iter(seen.by_epoch.items()))
     rows = seen.walk.rows[seen.walk.rows["epoch"] == epoch].reset_index(drop=True)
     share = one.copies / len(rows)
@@ -275,7 +157,7 @@ def _finding(evidence: Evidence, seen: _Seen, scope: str) -> Finding:
     )
 
 
-def _may_be_the_data_s_own(evidence: Evidence, seen: _Seen) -> bool:
+def _may_be_the_data_s_own(evidence: Evidence, seen: Padded) -> bool:
     """Whether equal contents may be other items: small ones, in an order that no epoch changes."""
     if seen.walk.by != "content":
         return False
@@ -299,7 +181,7 @@ def _formula(one: Padding, what: str) -> str:
     return f"(-{one.items:,}) mod {one.multiple:,} = {one.copies:,}, {one.multiple:,} being {what}"
 
 
-def _example(rows: pd.DataFrame, seen: _Seen, one: Padding, scope: str) -> str:
+def _example(rows: pd.DataFrame, seen: Padded, one: Padding, scope: str) -> str:
     item = int(rows["item"].iat[one.first])
     name = f"id {item}" if seen.walk.by == "id" else f"content {short(item)}"
     first, copy = (_place(rows, row, scope) for row in (one.first, one.copy))

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from batchaudit.analysis import probed
 from batchaudit.analysis.drawn import samples_made, seeded_inside
+from batchaudit.analysis.draws import Draws, draws
 from batchaudit.analysis.evidence import Evidence
-from batchaudit.analysis.probed import Draws
 from batchaudit.analysis.seeds import moved
 from batchaudit.diagnosis.fixes import STREAM_NAMES
 
@@ -69,7 +68,7 @@ def draws_of(evidence: Evidence) -> Draws | None:
     passes = [each for each in (evidence.baseline.first, evidence.baseline.again) if each is not None]
     rows = [samples_made(each)[["id", "digest"]] for each in passes]
     known = pd.concat(rows) if rows else pd.DataFrame({"id": [], "digest": []})
-    return probed.draws(evidence.probes["draws"], known)
+    return draws(evidence.probes["draws"], known)
 
 
 def chooses(evidence: Evidence) -> bool:

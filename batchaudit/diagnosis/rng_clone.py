@@ -18,10 +18,10 @@ from typing import Any
 
 import pandas as pd
 
-from batchaudit.analysis import clones, probed
+from batchaudit.analysis import clones
 from batchaudit.analysis.drawn import samples_made
 from batchaudit.analysis.evidence import Evidence
-from batchaudit.analysis.probed import SameIndex
+from batchaudit.analysis.same_index import SameIndex, same_index
 from batchaudit.analysis.seeds import alike, moved
 from batchaudit.diagnosis import fixes
 from batchaudit.diagnosis.finding import Finding
@@ -156,7 +156,7 @@ def _example(rows: pd.DataFrame, stream: str) -> str:
 
 def _found(evidence: Evidence, what: str, figures: dict[str, Any]) -> Finding:
     """The finding, with how the state came to the workers where the other start method tells."""
-    other = probed.same_index(evidence.probes.get("start"))
+    other = same_index(evidence.probes.get("start"))
     if other is not None and other.enough:
         figures = figures | {"alike_under_the_other_start_method": other.cloned}
         what += _BOTH if other.cloned else _INHERITED
@@ -169,7 +169,7 @@ def _found(evidence: Evidence, what: str, figures: dict[str, Any]) -> Finding:
 def _by_contents(evidence: Evidence, earlier: Collection[str]) -> Judgement | None:
     """What the contents say where no stream does; None for nothing."""
     explained = any(cause in earlier for cause in _EXPLAIN)
-    same = probed.same_index(evidence.probes.get("same-index"))
+    same = same_index(evidence.probes.get("same-index"))
     if same is not None and same.cloned and not explained and not _as_serially(evidence):
         return found(_same_item(evidence, same))
     equal = clones.equal_though_other_items(evidence.tables)

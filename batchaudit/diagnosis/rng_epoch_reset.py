@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from batchaudit.analysis import probed
 from batchaudit.analysis.drawn import repeats
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.placed import Placed, placed
 from batchaudit.analysis.seeds import moved, new_states
+from batchaudit.analysis.stages import pipeline
 from batchaudit.diagnosis import fixes
 from batchaudit.diagnosis.finding import Finding
 from batchaudit.diagnosis.judgement import MANY_ENOUGH, NO_STREAM, Judgement, found, not_observable, ruled_out
@@ -218,7 +218,7 @@ def _of_pipeline(evidence: Evidence) -> Judgement:
     again = repeats(evidence.tables)
     if again is None or not again.bound:
         return ruled_out("the samples differ from epoch to epoch")
-    stages = probed.stages(evidence.probes.get("retrace"))
+    stages = pipeline(evidence.probes.get("retrace"))
     if not stages:
         how = evidence.unprobed.get("retrace") or "audit it before training with ba.audit"
         return not_observable(f"what draws inside TensorFlow cannot be read: {how}")

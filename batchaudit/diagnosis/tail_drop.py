@@ -3,7 +3,7 @@
 It needs to know what a pass would have: what samplers, datasets and stages say of themselves, the serial
 baseline, or what lies behind the last index (the probe `beyond`). Seen are: a remainder that is dropped from
 an order which does not change; workers that each drop one of their own; an iterator made anew before it was
-at its end, so that only the head of the data is ever seen; and ranks that are all given less than there is.
+at its end, so that only the head of the data is ever seen. Between ranks, see `tail_drop_ranks`.
 
 A remainder that is another one in each epoch is no loss. Samples that are missing on a stride, or half of
 them, are `overshard`; samples that are missing while others come twice `order-divergence`; batches that were
@@ -19,15 +19,14 @@ import numpy as np
 
 from batchaudit.analysis import ends, order
 from batchaudit.analysis.evidence import Evidence
-from batchaudit.analysis.ranks import Ranks
 from batchaudit.analysis.walk import walk
-from batchaudit.diagnosis import fixes, pages
+from batchaudit.diagnosis import fixes
 from batchaudit.diagnosis.finding import Finding
-from batchaudit.diagnosis.judgement import Judgement, found, listed, not_observable, ruled_out
+from batchaudit.diagnosis.judgement import Judgement, found, not_observable, ruled_out
+from batchaudit.diagnosis.tail_drop_ranks import CAUSE as CAUSE
+from batchaudit.diagnosis.tail_drop_ranks import judge_ranks as judge_ranks
+from batchaudit.diagnosis.tail_drop_ranks import severity, spoilt_by
 
-CAUSE = "tail-drop"
-_FIRST = ("shared-state-race", "unsharded-replica", "order-divergence", "overshard")
-_MUCH = 0.05  # of the data: more than that is an error
 _A_LOOK, _MANY_LOOKS = 2, 5
 _UNKNOWN = (
     "how many samples the data has is not known: give key= and audit with 'serial' and with workers, or a "
@@ -45,9 +44,9 @@ def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
     Returns:
         The judgement.
     """
-    spoilt = [cause for cause in _FIRST if cause in earlier]
-    if spoilt:
-        return not_observable(f"{spoilt[0]} leaves out other samples: repair that first")
+    spoilt = spoilt_by(earlier)
+    if spoilt is not None:
+        return spoilt
     passes = ends.passes(evidence.tables)
     if passes.empty:
         return not_observable("no batch was delivered")
@@ -133,7 +132,7 @@ def _of_each_worker(evidence: Evidence, passes: Any, earlier: Collection[str]) -
     return found(
         Finding(
             CAUSE,
-            _severity(len(missing), total),
+            severity(len(missing), total),
             "worker",
             f"{len(missing)} samples that one process delivers are never delivered by {count} workers: each "
             f"drops the end of its own share, up to {size - 1} samples, in batches of {size}.",
@@ -174,7 +173,7 @@ def _behind_the_last(evidence: Evidence, passes: Any, earlier: Collection[str]) 
     return found(
         Finding(
             CAUSE,
-            _severity(len(new), total),
+            severity(len(new), total),
             "pipeline",
             f"the source has {len(new)} more samples behind its last index, which no epoch asks for: its "
             f"length is rounded down to whole batches of {size}.",
@@ -272,76 +271,10 @@ def _dropped(evidence: Evidence, passes: Any, whole: int, size: int, left: int) 
             numbers["never_seen"] = [int(item) for item in absent[:16]]
     return Finding(
         CAUSE,
-        _severity(left, whole),
+        severity(left, whole),
         "pipeline",
         f"the last {left} of {whole} samples are left out of every pass, the same ones in all {len(passes)} "
         f"epochs: {why}, in batches of {size} and an order that stays.",
         numbers,
         fixes.of(CAUSE, evidence),
-    )
-
-
-def _severity(missing: int, total: int) -> str:
-    return "error" if missing > _MUCH * total else "warning"
-
-
-# -- ranks ----------------------------------------------------------------------------------------
-
-
-def judge_ranks(ranks: Ranks, earlier: Collection[str] = ()) -> Judgement:
-    """Says whether the ranks together leave out the same samples in every epoch.
-
-    Args:
-        ranks: one source in several ranks.
-        earlier: the causes that have been found between them before this one is judged.
-
-    Returns:
-        The judgement.
-    """
-    spoilt = [cause for cause in _FIRST if cause in earlier]
-    if spoilt:
-        return not_observable(f"{spoilt[0]} leaves out other samples: repair that first")
-    each = list(ranks.of.values())
-    walks = [one.walk for one in each]
-    items = {one.items for one in each}
-    if any(one.by != "id" for one in walks) or len(items) != 1 or None in items:
-        return not_observable(
-            "which of how many stored samples the ranks have is not known: use a loader over a dataset with "
-            "a length"
-        )
-    [total] = [int(count) for count in items if count is not None]
-    epochs = min(len(one.epochs) for one in each)
-    seen = np.unique(np.concatenate([ends.items_of(one) for one in walks]))
-    missing = total - len(seen)
-    if missing <= 0:
-        return ruled_out(f"the ranks together saw all {total} samples")
-    size = max(int(ends.passes(one.tables)["most"].max()) for one in each)
-    repeated = [order.repetition(one.tables, one.walk) for one in each]
-    stand_still = all(one is not None and one.always for one in repeated)
-    unshuffled = all(one.about.get("shuffles") is False for one in each)
-    if missing >= len(each) * size or any(ends.repeats_within(one) for one in walks):
-        return not_observable(f"{missing} of {total} samples are missing: more than the ends of the passes")
-    if not stand_still and not unshuffled:
-        return not_observable(
-            f"{missing} of {total} samples were not seen in {epochs} epochs, whose orders differ: run more"
-        )
-    absent = np.setdiff1d(np.arange(total), seen)
-    example = listed([int(item) for item in absent]) if len(absent) == missing else f"{missing} samples"
-    return found(
-        Finding(
-            CAUSE,
-            _severity(missing, total),
-            "rank",
-            f"{missing} of {total} samples are in no rank's share, in none of {epochs} epochs: what does not "
-            f"divide by {len(each)} ranks, or by batches of {size}, is dropped from an order that stays.",
-            {
-                "ranks": sorted(ranks.of),
-                "samples": total,
-                "samples_of_each_rank": [len(ends.items_of(one)) for one in walks],
-                "batch_size": size,
-                "never_seen": [int(item) for item in absent[:16]],
-                "first_example": f"samples that no rank was given: {example}",
-            },
-            pages.fix(CAUSE, "torch DistributedSampler"),
-        )
     )

@@ -12,8 +12,8 @@ import pytest
 
 import batchaudit as ba
 from batchaudit import auditing
-from batchaudit.analysis.probed import same_index
 from batchaudit.analysis.ranks import Ranks
+from batchaudit.analysis.same_index import same_index
 from batchaudit.analysis.tables import tables
 from batchaudit.diagnosis import rng_clone
 from tests.analysis.build import Batch, evidence, frames, table

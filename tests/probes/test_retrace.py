@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import batchaudit as ba
-from batchaudit.analysis.probed import stages
+from batchaudit.analysis.stages import pipeline
 from batchaudit.analysis.tables import tables
 from batchaudit.capture.rng import StreamReader
 from batchaudit.journal.reader import load
@@ -62,7 +62,7 @@ def seen(folder, make):
     ba.audit(make, ["as-is"], epochs=1, probes=["retrace"], out=folder)
     log = load(folder)
     rows = log.events[log.events["strategy"].astype(str) == "probe retrace, serial"]
-    return [(stage.name, set(stage.says)) for stage in stages(tables(rows, log.samples))]
+    return [(stage.name, set(stage.says)) for stage in pipeline(tables(rows, log.samples))]
 
 
 @pytest.mark.parametrize(
