@@ -23,7 +23,14 @@ from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.ranks import Ranks
 from batchaudit.diagnosis import fixes
 from batchaudit.diagnosis.finding import Finding
-from batchaudit.diagnosis.judgement import Judgement, found, not_observable, one_worker, ruled_out
+from batchaudit.diagnosis.judgement import (
+    MANY_ENOUGH,
+    Judgement,
+    found,
+    not_observable,
+    one_worker,
+    ruled_out,
+)
 
 CAUSE = "order-divergence"
 _SPOILS = {
@@ -32,6 +39,7 @@ _SPOILS = {
     "shared-state-race": "the workers disturb each other",
 }
 _FEW = 0.01
+_IN_STEP = 0.9
 
 
 def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
@@ -67,6 +75,11 @@ def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
             "indices are dealt out, and there is no serial pass to compare with: use batchaudit.audit"
         )
     items = replicas.items_of(known.rows, "worker")
+    if any(
+        pair.walked >= MANY_ENOUGH and pair.in_step >= _IN_STEP * pair.walked
+        for pair in replicas.compare(items)
+    ):
+        return not_observable("workers go through the samples in one and the same order")
     epochs = divergence.diverged(items, count, _tail(evidence))
     if not epochs:
         return ruled_out("the workers do not double between them what is missing elsewhere")

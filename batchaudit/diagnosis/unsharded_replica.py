@@ -2,9 +2,10 @@
 
 It needs two workers with three steps each. Replicas of a deterministic stream emit the same batches at the
 same local steps, and no random stream has to do with it: where the batches were drawn from equal states,
-the shared state explains them (`rng-clone`), and nothing can be said here. Replicas that each shuffle or
-augment for themselves emit the same items in orders of their own: repeated between workers, never within
-one, and each goes far beyond its share. What tells items apart is in `analysis/apart`.
+the shared state explains them (`rng-clone`), and nothing can be said here, unless the source seeds that
+stream itself. Replicas that each shuffle or augment for themselves emit the same items in orders of their
+own: repeated between workers, never within one, and each goes far beyond its share. What tells items apart
+is in `analysis/apart`.
 
 Ranks are compared in `equal_ranks`, readers within a pipeline in `readers`.
 """
@@ -36,6 +37,7 @@ from batchaudit.diagnosis.judgement import (
     ruled_out,
     short,
 )
+from batchaudit.diagnosis.reseeding import reseeding_streams
 
 CAUSE = "unsharded-replica"
 _ALMOST_ALL = 0.9
@@ -71,7 +73,8 @@ def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
         return not_observable(
             "the source repeats its batches without workers, too: replicas look no different"
         )
-    pairs = _compare(made, evidence.streams)
+    own = reseeding_streams(evidence)  # equal by the source's own doing: they belong to what it walks
+    pairs = _compare(made, [stream for stream in evidence.streams if stream not in own])
     equal = [pair for pair in pairs if pair["walked"] >= MANY_ENOUGH and pair["walked_alike"] >= _ALMOST_ALL]
     if equal:
         return found(_finding(evidence, made, equal))

@@ -67,6 +67,11 @@ def test_a_source_that_repeats_without_workers():
     assert judgement.verdict == "not observable"
 
 
+def test_one_order_that_all_walk_is_no_divergence():
+    judgement = judged([list(range(8)), list(range(8))])
+    assert judgement.verdict == "not observable" and "one and the same order" in judgement.reason
+
+
 def test_dealt_indices_need_a_serial_pass():
     batches = [sample(c, 2 + c % 2) for c in range(8)]
     judgement = order_divergence.judge(evidence(batches, kind="indexed"))

@@ -284,6 +284,23 @@ def test_forked_generators_of_keras():
     assert {finding.cause for finding in twin.findings if finding.severity != "info"} == set()
 
 
+def test_replicas_that_seed_the_global_stream_for_each_batch():
+    def batches():  # as Keras' image flows do
+        order, seen = np.arange(256), 0
+        while True:
+            np.random.seed(1 + seen)
+            if seen * SIZE % 256 == 0:
+                np.random.shuffle(order)
+            rows = order[seen * SIZE % 256 :][:SIZE]
+            yield ROWS[rows] + np.random.normal(), rows
+            seen += 1
+
+    (sick,) = ba.audit(batches, ["fork:2"], epochs=2, steps_per_epoch=32).runs
+    assert {finding.cause for finding in sick.findings if finding.severity == "error"} == {
+        "unsharded-replica"
+    }
+
+
 def test_a_stream_of_hugging_face_that_forgets_its_worker(tmp_path):
     datasets = pytest.importorskip("datasets")
     stored = datasets.Dataset.from_dict({"x": ROWS[:64].tolist(), "n": list(range(64))})
