@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -63,6 +64,25 @@ class Evidence:
     def serial_walk(self) -> Walk | None:
         """The same of the serial pass over all epochs; None where there is none."""
         return None if self.baseline.first is None else walk(self.baseline.first, self.baseline)
+
+    def told(self, probe: str) -> dict[str, Any] | None:
+        """What a probe logged in words: its name, a space, and a JSON object.
+
+        Args:
+            probe: its name.
+
+        Returns:
+            The last object; None where there is none.
+        """
+        probed = self.probes.get(probe)
+        if probed is None:
+            return None
+        texts = probed.hooks["text"].astype(str)
+        said = texts[texts.str.startswith(f"{probe} ")]
+        if said.empty:
+            return None
+        told: dict[str, Any] = json.loads(said.iloc[-1].partition(" ")[2])
+        return told
 
     @property
     def items(self) -> int | None:

@@ -4,6 +4,8 @@ It needs both ends of a queue: the content of a batch when it was made and when 
 tells it from its neighbours: replicas make equal batches, a race makes torn ones, and here what was made is
 right. A conversion on the way changes every batch, and never into what was made for another one. Where bytes
 are converted, too, what remains is that batches were made different and arrive equal, one behind the other.
+
+A `DataLoader` puts batches together out of samples that wait just so; there the probe `kept` sees both ends.
 """
 
 from __future__ import annotations
@@ -31,6 +33,9 @@ def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
     Returns:
         The judgement.
     """
+    within = _within_batches(evidence)
+    if within is not None:
+        return within
     passed = aliasing.passages(evidence.tables)
     if passed.empty:
         return _unseen(evidence)
@@ -50,6 +55,34 @@ def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
             "which is slower"
         )
     return ruled_out("every batch arrived as it was made")
+
+
+def _within_batches(evidence: Evidence) -> Judgement | None:
+    """Samples that are overwritten before their batch is put together, so that it was never made right."""
+    told = evidence.told("kept")
+    if told is None or not told["overwritten"]:
+        return None
+    samples, overwritten = int(told["samples"]), int(told["overwritten"])
+    where = f" at {told['where']}" if told["where"] else ""
+    return found(
+        Finding(
+            CAUSE,
+            "error",
+            "pipeline",
+            f"{overwritten} of {samples} samples were overwritten before their batch was put together: the "
+            "dataset hands out the same memory each time, and a batch holds its last sample in every place.",
+            {
+                "samples": samples,
+                "overwritten": overwritten,
+                "where": told["where"],
+                "first_example": (
+                    f"of {samples} samples, made one after another, {overwritten} came to hold{where} "
+                    "what was made for a later one"
+                ),
+            },
+            fixes.of(CAUSE, evidence),
+        )
+    )
 
 
 def _unseen(evidence: Evidence) -> Judgement:

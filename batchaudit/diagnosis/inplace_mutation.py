@@ -11,7 +11,6 @@ Workers that end with the epoch take their changes with them: the drift is hidde
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from typing import Any
 
@@ -37,7 +36,7 @@ def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
     Returns:
         The judgement.
     """
-    told = outcome(evidence.probes.get(_PROBE))
+    told = evidence.told(_PROBE)
     if told is None:
         return _unprobed(evidence)
     if told["outcome"] == "drifts":
@@ -60,22 +59,6 @@ def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
             "and dicts that it looked at is written"
         )
     return ruled_out(f"none of the {told['looked_at']} arrays, lists and dicts of the source is written")
-
-
-def outcome(probed: Tables | None) -> dict[str, Any] | None:
-    """What the probe `stored` logged; None where it was not made.
-
-    Args:
-        probed: the probe's events.
-    """
-    if probed is None:
-        return None
-    texts = probed.hooks["text"].astype(str)
-    said = texts[texts.str.startswith(f"{_PROBE} ")]
-    if said.empty:
-        return None
-    told: dict[str, Any] = json.loads(said.iloc[-1].partition(" ")[2])
-    return told
 
 
 def _unprobed(evidence: Evidence) -> Judgement:

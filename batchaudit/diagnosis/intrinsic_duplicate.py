@@ -53,6 +53,8 @@ def _serially(evidence: Evidence, first: Tables, earlier: Collection[str]) -> Ju
         if not hashed_by_sample(first):
             return not_observable("not every sample could be hashed: give key=")
         return not_observable("contents are drawn anew, so that copies do not look equal: give key=")
+    if (evidence.told("kept") or {}).get("overwritten"):
+        return not_observable("buffer-alias makes the samples of a batch equal: repair that first")
     explained = "padding-duplicate" if "padding-duplicate" in earlier else ""
     sampled = _sampled(evidence, walk, "a serial pass", explained)
     if sampled is not None and sampled.finding is not None:

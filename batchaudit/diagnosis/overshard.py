@@ -61,8 +61,20 @@ def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
     if idle:
         return found(_of_idle(evidence, idle))
     if evidence.made["worker"].nunique() < 2:
-        return one_worker(evidence, "one worker shares with nobody")
+        return _of_stages(evidence) or one_worker(evidence, "one worker shares with nobody")
     return not_observable(lost) if lost else ruled_out("what a serial pass has comes from the workers, too")
+
+
+def _of_stages(evidence: Evidence) -> Judgement | None:
+    """A pipeline that is sharded twice: by hosts and by their workers, or by mistake."""
+    shards = [count for count in evidence.about.get("shards", ()) if count > 1]
+    if len(shards) < 2:
+        return None
+    times = " and by ".join(str(count) for count in reversed(shards))
+    return not_observable(
+        f"the pipeline is sharded by {times}: whether other ranks have the rest of the data shows only where "
+        "all of them are audited"
+    )
 
 
 def _idle(evidence: Evidence) -> list[int]:

@@ -19,6 +19,7 @@ from batchaudit.probes import (
     again,
     beyond,
     draws,
+    kept,
     orders,
     persistent,
     queue,
@@ -31,7 +32,7 @@ from batchaudit.probes import (
 from batchaudit.probes.subject import Subject as Subject
 from batchaudit.probes.subject import concrete as concrete
 
-OF_SOURCE: tuple[Any, ...] = (accesses, draws, retrace, stored, beyond)
+OF_SOURCE: tuple[Any, ...] = (accesses, draws, retrace, stored, kept, beyond)
 """Made once, whatever the strategies."""
 
 OF_STRATEGY: tuple[Any, ...] = (same_index, orders, persistent, again, workers_doubled, queue, start)

@@ -11,20 +11,19 @@ and a shuffle of the stored items do not pass this test.
 from __future__ import annotations
 
 import json
-import multiprocessing
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from batchaudit import sources
 from batchaudit.capture.fingerprint import fingerprint
+from batchaudit.probes.forked import PATIENCE, can_fork, in_fork
 from batchaudit.probes.stock import Stock
 from batchaudit.probes.stores import Place, Rows, Store, digest, numbers_in
 from batchaudit.probes.subject import Subject
 from batchaudit.sources.kinds import Kind
 from batchaudit.sources.torch_loader import has_indices, is_loader
-from batchaudit.strategies import Job, Skip, Strategy
+from batchaudit.strategies import Job, Strategy
 
 NAME = "stored"
 EPOCHS = 1
@@ -34,7 +33,6 @@ UNTOUCHED, ONCE, INDEPENDENT, UNCLEAR, DRIFTS = "untouched", "once", "independen
 """Nothing is written; it is written once, as a cache is; what is written does not matter; nor can it be told,
 since no two accesses from one state agree; it does matter."""
 
-_PATIENCE = 15.0  # seconds: what does not survive a fork hangs
 _ROUNDS = 4  # accesses to one item: a flip of one in two may leave it as it is
 _MOST_STEPS = 500
 _MOST_SECONDS = 5.0  # for which an iterator is followed until it comes back to an item
@@ -47,66 +45,22 @@ def wanted(subject: Subject, strategy: Strategy) -> bool:
     return (
         subject.kind is not Kind.DATASET
         and (subject.drawn is not False or subject.epochs == 1)
-        and "fork" in multiprocessing.get_all_start_methods()
+        and can_fork()
     )
 
 
 def drive(job: Job, strategy: Strategy) -> None:
     """Looks for what is written, and logs the outcome as a hook."""
     source = job.plain()
-    patience = min(job.timeout, _PATIENCE)
+    patience = min(job.timeout, PATIENCE)
     told = in_fork(lambda: _outcome(source, job.plain, patience), patience)
     job.recorder.hook(f"{HOOK} {json.dumps(told)}")
-
-
-def in_fork(function: Callable[[], Any], seconds: float) -> Any:
-    """Calls a function in a process that is forked for it.
-
-    Args:
-        function: what it returns must pickle.
-        seconds: how long it may take.
-
-    Returns:
-        What the function returned.
-
-    Raises:
-        Skip: it raised, died or took too long.
-    """
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe(duplex=False)
-
-    def work() -> None:
-        try:
-            theirs.send((True, function()))
-        except BaseException as error:
-            theirs.send((False, f"{type(error).__name__}: {error}"))
-
-    process = context.Process(target=work)
-    process.start()
-    theirs.close()
-    try:
-        if not ours.poll(seconds):
-            raise Skip(f"the source gave nothing for {seconds:.0f} s in a forked process")
-        done, told = ours.recv()
-    except EOFError:
-        raise Skip("the source ended a forked process") from None
-    finally:
-        ours.close()
-        process.join(1.0)
-        if process.is_alive():
-            process.kill()
-            process.join()
-    if not done:
-        raise Skip(told)
-    return told
 
 
 # -- in the process that is thrown away -------------------------------------------------------------
 
 
 def _outcome(source: Any, renew: Callable[[], Any], seconds: float) -> dict[str, Any]:
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)  # its threads do not survive a fork
     ask = _Asker(source, renew)
     if not ask.by_index:
         ask(0)  # what a generator function has made for itself is there from its first batch on

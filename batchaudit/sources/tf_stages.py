@@ -32,6 +32,9 @@ def about(dataset: Any) -> dict[str, Any]:
     said |= _of_batches(dataset)
     if any(_echoes(stage) for stage in stages):
         said["echoes"] = True
+    shards = [count for count in (_constant(stage, "_num_shards") for stage in stages) if count is not None]
+    if shards:
+        said["shards"] = [int(count) for count in shards]
     held = hooks.of_what_is_held(_functions(stages))
     if held:
         said["hooks"] = held

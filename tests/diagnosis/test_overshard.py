@@ -231,3 +231,17 @@ def test_a_rank_without_a_log(tmp_path, monkeypatch):
     assert causes == set()
     assert verdicts["overshard"].verdict == "not observable"
     assert "rank 1" in verdicts["overshard"].reason
+
+
+@pytest.mark.parametrize(("times", "verdict"), [(1, "ruled out"), (2, "not observable")])
+def test_a_pipeline_that_is_sharded_twice_may_leave_the_rest_to_other_ranks(times, verdict):
+    tf = pytest.importorskip("tensorflow")
+
+    def pipeline():
+        dataset = tf.data.Dataset.range(64)
+        for _ in range(times):
+            dataset = dataset.shard(2, 0)
+        return dataset.batch(4)
+
+    (run,) = ba.audit(pipeline, ["as-is"], epochs=2).runs
+    assert {it.cause: it.verdict for it in run.verdicts}["overshard"] == verdict

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from batchaudit.probes import stored
-from batchaudit.strategies import parse
+from batchaudit.strategies import Skip, parse
 
 
 class Probe:
@@ -291,5 +291,5 @@ def test_a_source_that_hangs_in_a_forked_process_is_given_up():
 
     probe = Probe(Hangs)
     probe.timeout = 1.0
-    with pytest.raises(stored.Skip, match="gave nothing"):
+    with pytest.raises(Skip, match="gave nothing"):
         stored.drive(probe, parse("serial"))
