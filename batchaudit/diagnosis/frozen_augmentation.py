@@ -69,10 +69,8 @@ def _left_behind(evidence: Evidence) -> bool:
     if not evidence.live:
         return False
     told = beliefs(evidence.tables)
-    set_to, held = (
-        {each for each in told.consumer if each >= 0},
-        {each for each in told.workers if each[0] >= 0},
-    )
+    set_to = {each for each in told.consumer if each >= 0}
+    held = {each for each in told.workers if each[0] >= 0}
     return len(set_to) > 1 and len(held) == 1
 
 
