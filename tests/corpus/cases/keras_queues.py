@@ -169,10 +169,14 @@ def fit_dataset(source: Any) -> bare.Epochs:
 
 
 def alias_proof(sick: Callable[[], bare.Epochs], healthy: Callable[[], bare.Epochs]) -> str:
-    """Every batch is made, and not every one is trained on."""
-    given, repaired = sick()[0], healthy()[0]
-    assert different(given) < len(given) == BATCHES == different(repaired)
-    return f"{different(given)} of {len(given)} batches are different; repaired: all"
+    """Every batch is made, and in some epoch not every one is trained on: which one depends on who is faster."""
+    given = [epoch for _ in range(3) for epoch in sick()]
+    repaired = [epoch for _ in range(3) for epoch in healthy()]
+    assert {len(epoch) for epoch in (*given, *repaired)} == {BATCHES}
+    fewest = min(different(epoch) for epoch in given)
+    assert fewest < BATCHES
+    assert {different(epoch) for epoch in repaired} == {BATCHES}
+    return f"{fewest} of {BATCHES} batches of an epoch are different; repaired: all"
 
 
 def buffers_proof() -> str:
