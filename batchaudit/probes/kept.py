@@ -60,7 +60,8 @@ def _samples(loader: Any) -> Iterator[Any]:
     dataset = loader.dataset
     if not has_indices(loader):
         return itertools.islice(iter(dataset), _MOST)
-    indices = list(next(iter(loader.batch_sampler)))[:_MOST]
+    # Each once: a sample that is drawn twice may well be one and the same.
+    indices = list(dict.fromkeys(next(iter(loader.batch_sampler))))[:_MOST]
     many = getattr(dataset, "__getitems__", None)
     return (many([index])[0] if many else dataset[index] for index in indices)
 

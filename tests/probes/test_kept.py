@@ -124,6 +124,10 @@ def test_samples_that_do_not(dataset):
     assert told(dataset) == [{"samples": 8, "overwritten": 0, "where": ""}]
 
 
+def test_a_sample_that_is_drawn_twice_is_no_buffer():
+    assert told(InPlace(), sampler=[3, 3, 3, 5, 5, 8] * 8) == [{"samples": 3, "overwritten": 0, "where": ""}]
+
+
 def test_a_dataset_that_makes_batches_keeps_none_waiting():
     assert told(Buffered(), batch_size=None) == []
 
