@@ -62,7 +62,11 @@ def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
         return found(_of_idle(evidence, idle))
     if evidence.made["worker"].nunique() < 2:
         return _of_stages(evidence) or one_worker(evidence, "one worker shares with nobody")
-    return not_observable(lost) if lost else ruled_out("what a serial pass has comes from the workers, too")
+    return (
+        not_observable(lost)
+        if lost
+        else ruled_out("the workers do not leave out all but 1/k of what a serial pass has")
+    )
 
 
 def _of_stages(evidence: Evidence) -> Judgement | None:

@@ -2,8 +2,9 @@
 
 It needs to know what a pass would have: what samplers, datasets and stages say of themselves, the serial
 baseline, or what lies behind the last index (the probe `beyond`). Seen are: a remainder that is dropped from
-an order which does not change; workers that each drop one of their own; an iterator made anew before it was
-at its end, so that only the head of the data is ever seen. Between ranks, see `tail_drop_ranks`.
+an order which does not change; workers that each drop one of their own, or all of them together; an iterator
+made anew before it was at its end, so that only the head of the data is ever seen. Between ranks, see
+`tail_drop_ranks`.
 
 A remainder that is another one in each epoch is no loss. Samples that are missing on a stride, or half of
 them, are `overshard`; samples that are missing while others come twice `order-divergence`; batches that were
@@ -113,7 +114,7 @@ def _head(evidence: Evidence, passes: Any, furthest: int, length: int | None) ->
 
 
 def _of_each_worker(evidence: Evidence, passes: Any, earlier: Collection[str]) -> Judgement | None:
-    """Samples that a pass without workers has, and that these workers leave out, less than a batch each."""
+    """Samples that one process has, and that workers leave out at the end of each share, or of all."""
     serial, here = evidence.serial_walk, evidence.walk
     count = max(int(evidence.shares.groupby("epoch").size().max() or 0), evidence.workers_configured)
     if evidence.kind != "iterable" or count < 2 or serial is None or evidence.baseline.first is None:
@@ -124,7 +125,10 @@ def _of_each_worker(evidence: Evidence, passes: Any, earlier: Collection[str]) -
     alone = ends.passes(evidence.baseline.first)
     fewer = bool((passes["batches"] < int(alone["batches"].min())).all())
     missing = np.setdiff1d(ends.items_of(serial), ends.items_of(here))
-    if size < 2 or least != size or not fewer or not 0 < len(missing) <= count * (size - 1):
+    whole_batches = size > 1 and least == size and fewer and 0 < len(missing) <= count * (size - 1)
+    of_the_serial = len(ends.items_of(here)) + len(missing) == len(ends.items_of(serial))
+    equal_shares = of_the_serial and 0 < len(missing) < count
+    if not (whole_batches or equal_shares):
         return None
     if ends.same_part(here, len(missing)) is False and len(passes) > 1:
         return None
@@ -134,8 +138,12 @@ def _of_each_worker(evidence: Evidence, passes: Any, earlier: Collection[str]) -
             CAUSE,
             severity(len(missing), total),
             "worker",
-            f"{len(missing)} samples that one process delivers are never delivered by {count} workers: each "
-            f"drops the end of its own share, up to {size - 1} samples, in batches of {size}.",
+            f"{len(missing)} samples that one process delivers are never delivered by {count} workers: "
+            + (
+                f"each drops the end of its own share, up to {size - 1} samples, in batches of {size}."
+                if whole_batches
+                else "they have equal shares, and what is left over by the division is nobody's."
+            ),
             {
                 "workers": count,
                 "batch_size": size,

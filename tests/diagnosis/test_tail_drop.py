@@ -334,3 +334,27 @@ class Drawn(Dataset):
 def test_augmentation_hides_nothing_of_a_loader_with_indices():
     report = audited(lambda: DataLoader(Drawn(), 8, drop_last=True, num_workers=2))
     assert verdict(report) == "found"
+
+
+class EqualShares(IterableDataset):
+    """As many rows for each worker, `N // workers`; what is left over, the last worker may take."""
+
+    def __init__(self, rest):
+        self.rest = rest
+
+    def __iter__(self):
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        share = N // workers
+        end = N if self.rest and worker == workers - 1 else (worker + 1) * share
+        yield from ROWS[worker * share : end]
+
+
+@pytest.mark.parametrize(("rest", "found"), [(False, ["warning"]), (True, [])])
+def test_equal_shares_leave_over_what_does_not_divide(rest, found):
+    report = audited(lambda: DataLoader(EqualShares(rest), batch_size=4, num_workers=4))
+    assert [finding.severity for finding in tails(report)] == found
+    if found:
+        [finding] = tails(report)
+        assert "2 samples" in finding.summary and "nobody's" in finding.summary
+        assert (finding.evidence["samples_alone"], finding.evidence["samples_with_workers"]) == (46, 44)
