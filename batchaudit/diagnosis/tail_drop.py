@@ -124,19 +124,18 @@ def _of_each_worker(evidence: Evidence, passes: Any, earlier: Collection[str]) -
     size, least = int(passes["most"].max()), int(passes["least"].min())
     alone = ends.passes(evidence.baseline.first)
     fewer = bool((passes["batches"] < int(alone["batches"].min())).all())
-    missing = np.setdiff1d(ends.items_of(serial), ends.items_of(here))
+    has, came = ends.items_of(serial), ends.items_of(here)
+    missing = np.setdiff1d(has, came)
     whole_batches = size > 1 and least == size and fewer and 0 < len(missing) <= count * (size - 1)
-    of_the_serial = len(ends.items_of(here)) + len(missing) == len(ends.items_of(serial))
-    equal_shares = of_the_serial and 0 < len(missing) < count
+    equal_shares = 0 < len(missing) < count and len(came) + len(missing) == len(has)
     if not (whole_batches or equal_shares):
         return None
     if ends.same_part(here, len(missing)) is False and len(passes) > 1:
         return None
-    total = len(ends.items_of(serial))
     return found(
         Finding(
             CAUSE,
-            severity(len(missing), total),
+            severity(len(missing), len(has)),
             "worker",
             f"{len(missing)} samples that one process delivers are never delivered by {count} workers: "
             + (
@@ -147,8 +146,8 @@ def _of_each_worker(evidence: Evidence, passes: Any, earlier: Collection[str]) -
             {
                 "workers": count,
                 "batch_size": size,
-                "samples_alone": total,
-                "samples_with_workers": len(ends.items_of(here)),
+                "samples_alone": len(has),
+                "samples_with_workers": len(came),
                 "never_seen": [int(item) for item in missing[:16]] if here.by == "id" else len(missing),
                 "first_example": (
                     f"epoch {int(passes['epoch'].iloc[0])} has {int(passes['samples'].iloc[0])} samples with "

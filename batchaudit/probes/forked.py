@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from batchaudit.strategies import Skip
+from batchaudit.strategies import Job, Skip
 
 PATIENCE = 15.0
 """Seconds: what does not survive a fork hangs."""
@@ -60,3 +61,19 @@ def in_fork(function: Callable[[], Any], seconds: float) -> Any:
     if not done:
         raise Skip(told)
     return told
+
+
+def tell(job: Job, name: str, look: Callable[[float], Any]) -> None:
+    """Logs what a function says in a forked process as a hook: the probe's name, a space, and a JSON object.
+
+    Args:
+        job: the probe's.
+        name: the probe's; `Evidence.told` finds the object under it.
+        look: given the seconds that it has, returns what JSON can hold.
+
+    Raises:
+        Skip: see `in_fork`.
+    """
+    seconds = min(job.timeout, PATIENCE)
+    told = in_fork(lambda: look(seconds), seconds)
+    job.recorder.hook(f"{name} {json.dumps(told)}")

@@ -7,14 +7,13 @@ time has by then written the last sample over the ones before it.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from batchaudit.capture.fingerprint import fingerprint
-from batchaudit.probes.forked import PATIENCE, can_fork, in_fork
+from batchaudit.probes.forked import can_fork, tell
 from batchaudit.probes.subject import Subject
 from batchaudit.sources.torch_loader import has_indices
 from batchaudit.strategies import Job, Strategy
@@ -30,11 +29,10 @@ def wanted(subject: Subject, strategy: Strategy) -> bool:
 
 
 def drive(job: Job, strategy: Strategy) -> None:
-    """Logs what was seen as a hook: the probe's name, a space, and a JSON object."""
+    """Makes some samples of one batch, and logs how many were overwritten."""
     loader = job.plain()
     if loader.batch_sampler is not None:  # else a sample is a batch
-        told = in_fork(lambda: _outcome(loader), min(job.timeout, PATIENCE))
-        job.recorder.hook(f"{NAME} {json.dumps(told)}")
+        tell(job, NAME, lambda _: _outcome(loader))
 
 
 def _outcome(loader: Any) -> dict[str, Any]:

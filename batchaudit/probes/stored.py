@@ -10,14 +10,13 @@ and a shuffle of the stored items do not pass this test.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from batchaudit import sources
 from batchaudit.capture.fingerprint import fingerprint
-from batchaudit.probes.forked import PATIENCE, can_fork, in_fork
+from batchaudit.probes.forked import can_fork, in_fork, tell
 from batchaudit.probes.stock import Stock
 from batchaudit.probes.stores import Place, Rows, Store, digest, numbers_in
 from batchaudit.probes.subject import Subject
@@ -27,8 +26,6 @@ from batchaudit.strategies import Job, Strategy
 
 NAME = "stored"
 EPOCHS = 1
-HOOK = "stored"
-"""The hook under which the outcome is logged: this word, a space, and a JSON object."""
 UNTOUCHED, ONCE, INDEPENDENT, UNCLEAR, DRIFTS = "untouched", "once", "independent", "unclear", "drifts"
 """Nothing is written; it is written once, as a cache is; what is written does not matter; nor can it be told,
 since no two accesses from one state agree; it does matter."""
@@ -52,9 +49,7 @@ def wanted(subject: Subject, strategy: Strategy) -> bool:
 def drive(job: Job, strategy: Strategy) -> None:
     """Looks for what is written, and logs the outcome as a hook."""
     source = job.plain()
-    patience = min(job.timeout, PATIENCE)
-    told = in_fork(lambda: _outcome(source, job.plain, patience), patience)
-    job.recorder.hook(f"{HOOK} {json.dumps(told)}")
+    tell(job, NAME, lambda seconds: _outcome(source, job.plain, seconds))
 
 
 # -- in the process that is thrown away -------------------------------------------------------------

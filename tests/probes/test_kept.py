@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 import batchaudit as ba
 from batchaudit.probes import kept
-from batchaudit.strategies import parse
+from tests.probes import hooked
 
 ROWS = np.random.default_rng(0).random((64, 8, 8), np.float32)
 LABELS = np.arange(64) % 10
@@ -19,7 +17,7 @@ LABELS = np.arange(64) % 10
 
 class Rows(Dataset):
     def __init__(self):
-        self.buffer, self.rows, self.mean = np.zeros((8, 8), np.float32), ROWS.copy(), 0.0
+        self.buffer, self.rows = np.zeros((8, 8), np.float32), ROWS.copy()
 
     def __len__(self):
         return 64
@@ -86,22 +84,8 @@ class Streamed(IterableDataset):
             yield buffer.copy() if self.copied else buffer
 
 
-class Probe:
-    """What the probe needs of a job."""
-
-    timeout = 60.0
-
-    def __init__(self, plain):
-        self.plain, self.recorder, self.told = plain, self, []
-
-    def hook(self, text):
-        self.told.append(text)
-
-
 def told(dataset, **settings):
-    probe = Probe(lambda: DataLoader(dataset, **{"batch_size": 16, **settings}))
-    kept.drive(probe, parse("serial"))
-    return [json.loads(text.removeprefix(f"{kept.NAME} ")) for text in probe.told]
+    return hooked.told(kept, lambda: DataLoader(dataset, **{"batch_size": 16, **settings}))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 
 import numpy as np
@@ -12,26 +11,12 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from batchaudit.probes import stored
 from batchaudit.strategies import Skip, parse
-
-
-class Probe:
-    """What the probe needs of a job."""
-
-    timeout = 60.0
-
-    def __init__(self, plain):
-        self.plain, self.recorder, self.told = plain, self, []
-
-    def hook(self, text):
-        self.told.append(text)
+from tests.probes import hooked
 
 
 def told(make) -> dict:
-    probe = Probe(make)
-    stored.drive(probe, parse("serial"))
-    word, _, outcome = probe.told[0].partition(" ")
-    assert word == stored.HOOK
-    return json.loads(outcome)
+    [outcome] = hooked.told(stored, make)
+    return outcome
 
 
 class Images(Dataset):
@@ -289,7 +274,7 @@ def test_a_source_that_hangs_in_a_forked_process_is_given_up():
 
             threading.Event().wait()
 
-    probe = Probe(Hangs)
+    probe = hooked.Probe(Hangs)
     probe.timeout = 1.0
     with pytest.raises(Skip, match="gave nothing"):
         stored.drive(probe, parse("serial"))

@@ -253,9 +253,7 @@ def test_workers_that_still_have_batches_to_send_end_in_time():
 def test_a_queue_that_the_program_still_has_is_neither_sent_nor_disturbed(drive):
     from tf_keras.src.utils.data_utils import GeneratorEnqueuer
 
-    own = GeneratorEnqueuer(
-        iter(range(10**6))
-    )  # an iterator over numbers; it cannot be told from ours by its name
+    own = GeneratorEnqueuer(iter(range(10**6)))
     own.start(workers=1, max_queue_size=1)
     try:
         taken = own.get()
