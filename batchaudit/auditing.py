@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchaudit import sources, strategies
-from batchaudit.auditor import Auditor, Progress, Target
+from batchaudit.auditor import Auditor, Progress
 from batchaudit.capture.ids import Key
 from batchaudit.capture.provenance import place
 from batchaudit.capture.restore import preserved_streams
 from batchaudit.errors import UsageError
 from batchaudit.journal.manifest import Asked, Manifest, next_attempt
+from batchaudit.measuring import measure
 from batchaudit.probes import check
 from batchaudit.strategies import Strategy
+from batchaudit.target import Target
 
 if TYPE_CHECKING:
     from batchaudit.report.model import Report
@@ -38,6 +40,8 @@ def audit(
     timeout: float = 120.0,
     probes: bool | Sequence[str] = True,
     probe_seconds: float = 60.0,
+    advise: bool | None = None,
+    step_time: float | str | os.PathLike[str] | Report | None = None,
     on_progress: Progress | None = None,
 ) -> Report:
     """Audits what feeds a training, before the training.
@@ -59,6 +63,11 @@ def audit(
         probes: small experiments for what the strategies alone do not show, such as the same index for every
             worker: True for those that can tell anything here, False for none, or the names of some.
         probe_seconds: how long they may take, all together.
+        advise: whether to time the strategies once they are audited, a few seconds each, so that
+            `Report.advice` can say which is worth its cost. None for those that were asked for; True for
+            those and all others that could drive the source, which are audited too; False for no timing.
+        step_time: seconds that a training step takes: tells whether the training waits for its data. Or a
+            watched training that shows it: its report, or its folder.
         on_progress: told (strategy, epoch, step) of every delivered batch.
 
     Returns:
@@ -69,6 +78,7 @@ def audit(
     """
     _check_counts(epochs, steps_per_epoch, timeout, probe_seconds)
     asked_probes = check(probes)
+    step = _step_time(step_time)
     asked = [_strategy(text) for text in strategies] if strategies is not None else None
     if asked == []:
         raise UsageError("no strategy was given: name at least one, such as 'serial'.")
@@ -89,14 +99,35 @@ def audit(
             steps_per_epoch,
             tuple(Asked(str(s), workers if s.family == "as-is" else s.workers) for s in asked),
             rank=rank,
+            step_time=step,
         )
         auditor = Auditor(target, manifest, folder, key, timeout, on_progress, asked_probes, probe_seconds)
         auditor.baseline()
         auditor.probe_source()
         for strategy in asked:
             auditor.run(strategy)
+        if advise is not False:
+            measure(auditor, asked, wide=bool(advise))
         # Other ranks may still be at it: what lies between them is in `batchaudit report`.
         return report(folder, attempt=auditor.manifest.attempt, rank=rank)
+
+
+def _step_time(given: float | str | os.PathLike[str] | Report | None) -> float | None:
+    """Seconds of a training step, as they were given or as a watched training shows them."""
+    if given is None or isinstance(given, (int, float)):
+        if given is not None and not given > 0:
+            raise UsageError(f"step_time={given}: a number of seconds above 0 is needed.")
+        return given
+    watched = report(given) if isinstance(given, (str, os.PathLike)) else given
+    shown = watched.timing
+    shown = shown[shown["step"].notna()] if "step" in shown else shown[:0]
+    if shown.empty:
+        raise UsageError(
+            "step_time: this report is of no watched training that shows what a step takes: give seconds, or "
+            "the run of a ba.Audit around fit()."
+        )
+    # A program's training has more batches than its validation.
+    return float(shown.sort_values("batches")["step"].iloc[-1])
 
 
 def report(folder: str | os.PathLike[str], *, attempt: int | None = None, rank: int | None = None) -> Report:

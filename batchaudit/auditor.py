@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import os
 import time
-import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +26,7 @@ from batchaudit.journal.writer import JournalWriter
 from batchaudit.probes import Subject
 from batchaudit.sources import torch_loader
 from batchaudit.strategies import Job, Skip, Strategy
+from batchaudit.target import Target, in_words
 from batchaudit.watching import open_journal
 
 # What drives a loader that has workers of its own; everything else would put workers around workers.
@@ -36,61 +34,6 @@ _OF_LOADERS = ("as-is", "serial", "torch")
 
 Progress = Callable[[str, int, int], None]
 """Told (strategy, epoch, step) of every delivered batch."""
-
-
-@dataclass
-class Target:
-    """The user's object: a callable that makes sources, or one source."""
-
-    make: Callable[[], Any]
-    name: str
-    renewable: bool
-    last: Any = None
-
-    @staticmethod
-    def of(source: Any, name: str | None) -> Target:
-        """Tells a source from a callable that makes one.
-
-        Args:
-            source: what the user gave.
-            name: what to call it; None for a name of its own.
-
-        Raises:
-            UsageError: it is neither.
-        """
-        with suppress(UsageError):
-            if not isinstance(source, type):
-                sources.kind_of(source)
-                return Target(lambda: source, name or type(source).__name__, renewable=False)
-        if source is None:
-            raise UsageError("the source is None: give a source, or a callable that returns one.")
-        if not callable(source):
-            sources.kind_of(source)  # says what it is not
-        return Target(source, str(name or _name_of(source)), renewable=True)
-
-    def check_renewable(self) -> None:
-        """Notices a callable that gives one iterator again and again: there is one pass."""
-        if self.renewable and self.last is not None:
-            before = self.last
-            self.renewable = self.new() is not before
-
-    def new(self) -> Any:
-        """A source; new at each call where the target is a callable.
-
-        Raises:
-            UsageError: the callable raises, or returns no source.
-        """
-        try:
-            self.last = self.make()
-        except Exception as error:
-            raise UsageError(f"{self.name}() raised {_in_words(error)}") from error
-        if self.last is None:
-            raise UsageError(f"{self.name}() returned None: it must return a source of batches.")
-        try:
-            sources.kind_of(self.last)
-        except UsageError as error:
-            raise UsageError(f"{self.name}() returned what cannot be audited: {error}") from None
-        return self.last
 
 
 class Auditor:
@@ -108,7 +51,7 @@ class Auditor:
         probe_seconds: float = 0.0,
     ) -> None:
         self.manifest = manifest
-        self._target = target
+        self.target = target
         self._folder = folder
         self._key = key
         self._timeout = timeout
@@ -124,7 +67,7 @@ class Auditor:
 
         Where `serial` is also asked for, the first of them is that run.
         """
-        if self._one_pass:
+        if self.one_pass:
             return
         serial = self._asked("serial")
         first = self._serially(BASELINE if serial is None else "serial", epochs=self.manifest.epochs)
@@ -135,8 +78,9 @@ class Auditor:
         self._drawn = len({*first.values(), *again.values(), *reseeded.values()}) > 1
 
     @property
-    def _one_pass(self) -> bool:
-        return self.manifest.kind == "iterator" and not self._target.renewable
+    def one_pass(self) -> bool:
+        """Whether the source is an iterator that was given once: whoever drives it first has it all."""
+        return self.manifest.kind == "iterator" and not self.target.renewable
 
     def _asked(self, name: str) -> Asked | None:
         return next((asked for asked in self.manifest.strategies if asked.strategy == name), None)
@@ -149,12 +93,12 @@ class Auditor:
             tally[epoch] = (tally.get(epoch, 0) + content) % 2**64
 
         try:
-            with preserved_streams(seed), self._job(name, epochs, add) as job:
+            with preserved_streams(seed), self.job(name, epochs, add) as job:
                 strategies.drive(job, strategies.parse("serial"))
         except BatchauditError as error:
             raise type(error)(f"{self.manifest.source}: {error}") from None
         except Exception as error:
-            raise UsageError(f"{self.manifest.source} raised {_in_words(error)}") from error
+            raise UsageError(f"{self.manifest.source} raised {in_words(error)}") from error
         return tally
 
     def run(self, strategy: Strategy) -> None:
@@ -163,9 +107,17 @@ class Auditor:
         asked = self._asked(name) or Asked(name)
         if asked.finished:
             return
+        asked = self._driven(asked, strategy, name)
+        self._note(asked)
+        if asked.skipped is None and asked.error is None and not self.one_pass:
+            concrete = probes.concrete(self.target.last, strategy)
+            self._probe(probes.OF_STRATEGY, name, concrete)
+
+    def _driven(self, asked: Asked, strategy: Strategy, logged: str) -> Asked:
+        """Drives one strategy and returns how that went."""
         try:
             self._check_can_run(strategy)
-            with preserved_streams(), self._job(name, self.manifest.epochs) as job:
+            with preserved_streams(), self.job(logged, self.manifest.epochs) as job:
                 strategies.drive(job, strategy)
         except Skip as reason:
             asked = replace(asked, skipped=str(reason))
@@ -173,23 +125,60 @@ class Auditor:
             asked = replace(asked, error=str(error))
         except Exception as error:
             asked = replace(asked, error=in_full(error))
-        self._note(replace(asked, finished=True))
-        if asked.skipped is None and asked.error is None and not self._one_pass:
-            concrete = probes.concrete(self._target.last, strategy)
-            self._probe(probes.OF_STRATEGY, name, concrete)
+        return replace(asked, finished=True)
+
+    def try_out(self, strategy: Strategy, logged: str) -> None:
+        """Drives a strategy that nobody asked for, to compare it; it is in no report as a run of its own.
+
+        Args:
+            strategy: which.
+            logged: what its events are logged as.
+        """
+        try:
+            strategies.require(strategy)
+        except UsageError as error:
+            self.note_candidate(Asked(str(strategy), skipped=str(error), finished=True))
+            return
+        self.note_candidate(self._driven(Asked(str(strategy), strategy.workers), strategy, logged))
+
+    def note_candidate(self, asked: Asked) -> None:
+        """Notes how a strategy that was tried beside those asked for went."""
+        self.manifest = replace(self.manifest, candidates=(*self.manifest.candidates, asked))
+        self.manifest.write(self._folder)
+
+    def came_to_its_end(self, name: str) -> bool:
+        """Whether a strategy drove all epochs; the serial passes did, or there would be no audit."""
+        known = [
+            asked
+            for asked in (*self.manifest.strategies, *self.manifest.candidates)
+            if asked.strategy == name
+        ]
+        return all(asked.finished and asked.skipped is None and asked.error is None for asked in known)
+
+    def note_unprobed(self, logged: str, error: Exception) -> None:
+        """Notes why something could not be probed or timed.
+
+        Args:
+            logged: what its events would have been logged as.
+            error: what was raised.
+        """
+        said = str(error).strip() or type(error).__name__
+        reason = said.splitlines()[-1 if "Traceback" in said else 0]
+        self.manifest = replace(self.manifest, probes={**self.manifest.probes, logged: reason})
+        self.manifest.write(self._folder)
 
     def probe_source(self) -> None:
         """Makes the probes that have nothing to do with how the source is driven."""
-        if not self._one_pass:
+        if not self.one_pass:
             self._probe(probes.OF_SOURCE, "serial", strategies.parse("serial"))
 
     def _subject(self) -> Subject:
-        last = self._target.last
+        last = self.target.last
         kind, loader = sources.Kind(self.manifest.kind), torch_loader.is_loader(last)
         return Subject(
-            self._target.new,
+            self.target.new,
             kind,
-            self._target.renewable,
+            self.target.renewable,
             loader,
             torch_loader.has_indices(last) if loader else kind is sources.Kind.INDEXED,
             self.manifest.epochs,
@@ -210,37 +199,34 @@ class Auditor:
                 continue
             name = probe_name(probe.NAME, asked)
             contents: list[int] = []
-            reason = self._one_probe(probe, name, strategy, contents)
+            self._one_probe(probe, name, strategy, contents)
             if probe.NAME == probes.same_index.NAME:
                 subject = replace(subject, suspect=1 < len(set(contents)) < len(contents))
-            if reason:
-                self.manifest = replace(self.manifest, probes={**self.manifest.probes, name: reason})
-                self.manifest.write(self._folder)
 
-    def _one_probe(self, probe: Any, name: str, strategy: Strategy, contents: list[int]) -> str:
-        """Makes one probe; returns why it could not be made, or nothing."""
+    def _one_probe(self, probe: Any, name: str, strategy: Strategy, contents: list[int]) -> None:
+        """Makes one probe, or notes why it could not be made."""
         if self._seconds_left <= 0:
-            return "the time for probes was used up: give more with probe_seconds="
+            used_up = "the time for probes was used up: give more with probe_seconds="
+            self.note_unprobed(name, WorkerError(used_up))
+            return
         began = time.monotonic()
         try:
             with (
                 preserved_streams(),
-                self._job(name, probe.EPOCHS, lambda _, content: contents.append(content)) as job,
+                self.job(name, probe.EPOCHS, lambda _, content: contents.append(content)) as job,
             ):
                 patience = min(self._timeout, self._seconds_left)
                 probe.drive(replace(job, timeout=patience, until=began + self._seconds_left), strategy)
         except Exception as error:
-            said = str(error).strip() or type(error).__name__
-            return said.splitlines()[-1 if "Traceback" in said else 0]
+            self.note_unprobed(name, error)
         finally:
             self._seconds_left -= time.monotonic() - began
-        return ""
 
     def _check_can_run(self, strategy: Strategy) -> None:
-        own = sources.workers_of(self._target.last) if torch_loader.is_loader(self._target.last) else 0
+        own = sources.workers_of(self.target.last) if torch_loader.is_loader(self.target.last) else 0
         if own and strategy.family not in _OF_LOADERS:
             raise Skip(f"the source runs {own} workers of its own: audit it as-is, or with torch:{own}")
-        if self._one_pass and any(asked.finished and not asked.skipped for asked in self.manifest.strategies):
+        if self.one_pass and any(asked.finished and not asked.skipped for asked in self.manifest.strategies):
             raise Skip(
                 "the iterator was used up by the strategy before: give a callable that makes a new one"
             )
@@ -251,13 +237,23 @@ class Auditor:
 
     @cached_property
     def _about(self) -> dict[str, Any]:
-        said = sources.about(self._target.last)
+        said = sources.about(self.target.last)
         return {**said, "ids": "key"} if self._key is not None else said
 
     @contextmanager
-    def _job(self, name: str, epochs: int, note: _Note | None = None) -> Iterator[Job]:
+    def job(
+        self, name: str, epochs: int, note: _Note | None = None, recorder: type[Recorder] = Recorder
+    ) -> Iterator[Job]:
+        """How to drive the source, logged under a name of its own; ends the log.
+
+        Args:
+            name: what its events are logged as.
+            epochs: how many to drive.
+            note: told of each delivered batch.
+            recorder: what looks at the batches.
+        """
         journal = open_journal(self._folder, self.manifest.source, name, self.manifest.attempt, self._about)
-        recorder = Recorder(journal if note is None else _Noted(journal, note), self._key)
+        looks = recorder(journal if note is None else _Noted(journal, note), self._key)
 
         def tell(epoch: int, step: int) -> None:
             if self._on_progress is not None:
@@ -265,26 +261,26 @@ class Auditor:
 
         try:
             yield Job(
-                lambda: sources.watch(self._checked(self._target.new()), recorder),
-                recorder,
+                lambda: sources.watch(self._checked(self.target.new()), looks),
+                looks,
                 epochs,
                 self.manifest.steps_per_epoch,
                 self._timeout,
-                self._target.renewable,
-                _is_sized(self._target.last),
+                self.target.renewable,
+                _is_sized(self.target.last),
                 tell,
-                plain=self._target.new,
+                plain=self.target.new,
             )
         finally:
             journal.close()
 
     def _checked(self, source: Any) -> Any:
         """Tries `key` on a first batch, so that a wrong one is an error now and not a column of nothing."""
-        if self._checked_key or not self._target.renewable or self._key is None:
+        if self._checked_key or not self.target.renewable or self._key is None:
             return source
         self._checked_key = True
         with preserved_streams():
-            first = self._target.new()
+            first = self.target.new()
             batch = first[0] if sources.kind_of(first) is sources.Kind.INDEXED else next(iter(first), None)
         if batch is not None:
             _try_key(self._key, batch)
@@ -323,18 +319,12 @@ def _try_key(key: Key, batch: Any) -> None:
     try:
         ids = sample_ids(key, batch)
     except Exception as error:
-        raise UsageError(f"key= raised {_in_words(error)}") from error
+        raise UsageError(f"key= raised {in_words(error)}") from error
     samples = fingerprint(batch, strict=False).samples
     if samples is not None and len(ids) != len(samples):
         raise UsageError(
             f"key= returned {len(ids)} ids for a batch of {len(samples)} samples: one id a sample is needed."
         )
-
-
-def _name_of(source: Any) -> str:
-    if isinstance(source, functools.partial):
-        return _name_of(source.func)
-    return str(getattr(source, "__name__", type(source).__name__))
 
 
 def _is_sized(source: Any) -> bool:
@@ -350,12 +340,3 @@ def _is_sized(source: Any) -> bool:
 def _other_seed() -> int:
     """A seed that the program is not using: a fixed one might be the user's own."""
     return xxhash.xxh3_64_intdigest(repr(StreamReader().read()).encode()) % 2**32
-
-
-def _in_words(error: BaseException) -> str:
-    """An exception of the user's code in one line, with the place where it was raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    here = os.path.dirname(__file__)
-    theirs = [frame for frame in frames if not frame.filename.startswith(here)] or frames
-    where = f" ({theirs[-1].filename}:{theirs[-1].lineno}, in {theirs[-1].name})" if theirs else ""
-    return f"{type(error).__name__}: {error}{where}"

@@ -9,6 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from batchaudit import advising
+from batchaudit.advice import Advice, SourceAdvice
+from batchaudit.advising import Measured
 from batchaudit.analysis import seeds, uniqueness, workers
 from batchaudit.analysis.baseline import Baseline
 from batchaudit.analysis.evidence import Evidence
@@ -22,8 +25,10 @@ from batchaudit.journal.manifest import (
     BASELINE,
     BASELINE_AGAIN,
     BASELINE_RESEEDED,
+    CANDIDATE,
     Asked,
     Manifest,
+    for_advice,
     is_shown,
     probed,
 )
@@ -100,10 +105,12 @@ def _build(folders: Sequence[Path], log: Log, attempt: int | None, rank: int | N
         attempts=tuple(known),
         across=tuple(finding for finding, _ in between if finding is not None),
         across_verdicts=tuple(dict.fromkeys(verdict for _, verdict in between)),
+        timing=frames.of("timing"),
+        advice=Advice(tuple(one for part in parts[-1:] for one in part.advice(log.health.complete))),
     )
 
 
-_FRAMES = ("epochs", "workers", "batches", "pooled")
+_FRAMES = ("epochs", "workers", "batches", "pooled", "timing")
 
 
 class Frames:
@@ -177,6 +184,7 @@ class _Attempt:
         self._baselines: dict[tuple[str, int], Baseline] = {}
         self._silent: dict[tuple[str, str], list[int]] = {}
         self.evidence: dict[tuple[str, str, int], Evidence] = {}
+        self._found: dict[tuple[str, str, int], tuple[Finding, ...]] = {}
 
     def entries(self) -> list[tuple[str, Asked, int]]:
         """The runs in order: as each rank was asked for them, then what else was logged."""
@@ -215,8 +223,45 @@ class _Attempt:
         self._frames.add(made, "epochs", evidence.epochs)
         self._frames.add(made, "workers", evidence.shares)
         self._frames.add(made, "batches", uniqueness.batches(table))
+        self._frames.add(made, "timing", advising.row(entry.strategy, table, self._hidden(source, rank)))
         findings, verdicts = diagnose(evidence)
+        self._found[source, entry.strategy, rank] = findings
         return replace(made, findings=findings, verdicts=verdicts)
+
+    def advice(self, complete: bool) -> list[SourceAdvice]:
+        """What to do about the speed of each source, as its first rank saw it; after `run` of each."""
+        advices: dict[str, SourceAdvice | None] = {}
+        for rank, manifest in sorted(self._asked.items()):
+            if manifest.strategies and manifest.source not in advices:
+                advices[manifest.source] = self._advice(manifest, rank, complete)
+        for (source, strategy, _), evidence in sorted(self.evidence.items()):
+            if strategy == LIVE and source not in advices:
+                advices[source] = advising.of_training(source, evidence.tables, evidence.kind)
+        return [one for one in advices.values() if one is not None]
+
+    def _advice(self, manifest: Manifest, rank: int, complete: bool) -> SourceAdvice | None:
+        source, hidden = manifest.source, self._hidden(manifest.source, rank)
+        measured = []
+        for asked in manifest.strategies:
+            key = source, asked.strategy, rank
+            evidence = self.evidence.get(key)
+            found = self._found.get(key, ())
+            measured.append(Measured(asked, None if evidence is None else evidence.tables, found))
+        for asked in manifest.candidates:
+            table = hidden(for_advice(CANDIDATE, asked.strategy))
+            found = ()
+            if table is not None and not table.delivered.empty:
+                run = Run(self._run, source, asked.strategy, asked.workers, attempt=self._number, rank=rank)
+                found, _ = diagnose(self._evidence(run, table))
+            measured.append(Measured(asked, table, found, wanted=False))
+        return advising.of_audit(source, manifest, measured, hidden, complete)
+
+    def _hidden(self, source: str, rank: int) -> advising.Hidden:
+        def tables_of(name: str) -> Tables | None:
+            rows = self._groups.get((source, name, rank))
+            return None if rows is None else self._tables(rows)
+
+        return tables_of
 
     def between(self) -> list[tuple[Finding | None, Verdict]]:
         """What is wrong between ranks, and between the sources of a live training; after `run` of each."""

@@ -104,3 +104,11 @@ def _objects() -> dict[str, Any]:
         stream = sys.modules["numpy.random.mtrand"]._rand  # type: ignore[attr-defined]
         objects |= {"NumPy's stream": stream, "NumPy's bit generator": stream._bit_generator}
     return objects
+
+
+@pytest.fixture(autouse=True)
+def not_timed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An audit times its strategies for some seconds each; only tests of that wait for it."""
+    if "batchaudit.auditing" in sys.modules and "timed" not in request.keywords:
+        audit = sys.modules["batchaudit.auditing"].audit
+        monkeypatch.setitem(audit.__kwdefaults__, "advise", False)

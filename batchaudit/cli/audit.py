@@ -75,6 +75,18 @@ from batchaudit.cli.exit_codes import FAIL_ON, of_report
     metavar="SECONDS",
     help="How long the probes may take, all together.",
 )
+@click.option(
+    "--advise/--no-advise",
+    default=None,
+    help="Time the strategies, and the others that could drive the source, and say which is worth its cost; "
+    "some seconds for each. Default: no timing of its own, and advice from the audit's own rates.",
+)
+@click.option(
+    "--step-time",
+    metavar="SECONDS|RUN",
+    help="What a training step takes, or the folder of a watched training that shows it: does the training "
+    "wait for its data?",
+)
 @click.pass_context
 def audit(
     ctx: click.Context,
@@ -92,6 +104,8 @@ def audit(
     probing: bool,
     some_probes: tuple[str, ...],
     probe_seconds: float,
+    advise: bool | None,
+    step_time: str | None,
 ) -> None:
     """Audit TARGET before training: are its batches different under every way of running workers?
 
@@ -124,10 +138,20 @@ def audit(
             timeout=timeout,
             probes=asked_probes,
             probe_seconds=probe_seconds,
+            advise=bool(advise),
+            step_time=_seconds(step_time),
             on_progress=on_progress,
         )
     output.show(report, document, html)
     ctx.exit(of_report(report, fail_on))
+
+
+def _seconds(given: str | None) -> float | str | None:
+    """A number of seconds, or the folder of a run."""
+    try:
+        return None if given is None else float(given)
+    except ValueError:
+        return given
 
 
 def _check(strategies: tuple[str, ...], out: str | None, html: str | None) -> None:

@@ -22,6 +22,10 @@ BASELINE = "baseline"
 BASELINE_AGAIN = "baseline, again"
 BASELINE_RESEEDED = "baseline, reseeded"
 BASELINES = (BASELINE, BASELINE_AGAIN, BASELINE_RESEEDED)
+# What is logged beside the runs so that an audit can advise: strategies that were tried, how fast each is,
+# and what a batch costs.
+CANDIDATE, CLOCK, COSTS = "candidate", "clock", "costs"
+_ADVICE = "advice "
 _PROBE = "probe "
 # Each training process has starts of its own.
 _NAME = re.compile(r"manifest-(\d{4,})(?:-rank-(\d{4,}))?\.json")
@@ -30,6 +34,16 @@ _NAME = re.compile(r"manifest-(\d{4,})(?:-rank-(\d{4,}))?\.json")
 def probe(name: str, strategy: str) -> str:
     """What a probe of a strategy is logged as; it is in no report."""
     return f"{_PROBE}{name}, {strategy}"
+
+
+def for_advice(name: str, strategy: str) -> str:
+    """What is logged of a strategy so that an audit can advise; no report shows it, no cause rests on it.
+
+    Args:
+        name: `CANDIDATE`, `CLOCK` or `COSTS`.
+        strategy: which strategy.
+    """
+    return f"{_ADVICE}{name}, {strategy}"
 
 
 def probed(logged: str) -> tuple[str, str] | None:
@@ -49,7 +63,7 @@ def probed(logged: str) -> tuple[str, str] | None:
 
 def is_shown(logged: str) -> bool:
     """Whether something that was logged is a run of its own, and no serial pass or probe beside one."""
-    return logged not in BASELINES and probed(logged) is None
+    return logged not in BASELINES and probed(logged) is None and not logged.startswith(_ADVICE)
 
 
 @dataclass(frozen=True)
@@ -85,6 +99,8 @@ class Manifest:
         strategies: what was asked for, in order.
         rank: which of the training processes it is of.
         probes: which probes could not be made, and why: "NAME, STRATEGY" and the reason.
+        candidates: strategies that were tried beside those asked for, so as to compare them.
+        step_time: seconds that a training step takes; None where nobody said.
     """
 
     attempt: int
@@ -96,6 +112,8 @@ class Manifest:
     strategies: tuple[Asked, ...] = field(default=())
     rank: int = 0
     probes: dict[str, str] = field(default_factory=dict)
+    candidates: tuple[Asked, ...] = field(default=())
+    step_time: float | None = None
 
     def with_strategy(self, asked: Asked) -> Manifest:
         """The manifest with one strategy's entry replaced, or added at the end."""
@@ -156,6 +174,7 @@ def _parse(path: Path) -> Manifest:
         if version != VERSION:
             raise JournalError(f"{path} is of version {version}; this batchaudit reads version {VERSION}.")
         strategies = tuple(Asked(**asked) for asked in found.pop("strategies"))
-        return Manifest(**found, strategies=strategies)
+        candidates = tuple(Asked(**asked) for asked in found.pop("candidates", ()))
+        return Manifest(**found, strategies=strategies, candidates=candidates)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise JournalError(f"{path} cannot be read: {error}") from None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from batchaudit.advice import Advice
 from batchaudit.report.model import Report
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def combine(reports: Sequence[tuple[str, Report]]) -> Report:
         workers=_stack(part.workers for part in parts),
         batches=_stack(part.batches for part in parts),
         pooled=_stack(part.pooled for part in parts),
+        timing=_stack(part.timing for part in parts),
+        advice=Advice(tuple(one for part in parts for one in part.advice)),
         complete=all(part.complete for part in parts),
         notes=tuple(dict.fromkeys(f"{path}: {note}" for path, report in reports for note in report.notes)),
         ranks=_union(part.ranks for part in parts),
@@ -57,6 +60,7 @@ def _renamed(report: Report, name: str) -> Report:
         workers=report.workers.assign(run=name),
         batches=report.batches.assign(run=name),
         pooled=report.pooled.assign(run=name),
+        timing=report.timing.assign(run=name),
     )
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from batchaudit.diagnosis.finding import FOUND, NOT_OBSERVABLE, RULED_OUT, Verdict
+from batchaudit.report.advice_view import AdviceView
 from batchaudit.report.view import FindingView, RunView, view
 
 if TYPE_CHECKING:
@@ -71,6 +72,18 @@ def print_report(report: Report, console: Console) -> None:
         write_line(console, 0, (f"note: {note}", ""))
     for run in shown.runs:
         _run(console, run)
+    for advice in shown.advice:
+        _advice(console, advice)
+
+
+def _advice(console: Console, advice: AdviceView) -> None:
+    write_blank(console)
+    write_line(console, 0, (advice.title, "bold"), (f": {advice.summary}", ""))
+    if advice.table is not None:
+        write_table(console, advice.table)
+    for rule, text, code in advice.reasons:
+        write_line(console, 2, (f"{rule}: {text}", "dim"))
+        _verbatim(console, 6, code)
 
 
 def _run(console: Console, run: RunView) -> None:

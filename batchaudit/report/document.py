@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from batchaudit.advice import document as advice
 from batchaudit.diagnosis.finding import Finding, Verdict
 from batchaudit.report.model import SCHEMA_VERSION, Report, Run
 
@@ -79,6 +80,7 @@ def to_dict(report: Report) -> dict[str, Any]:
             "findings": [_finding(finding) for finding in report.across],
             "verdicts": [_verdict(verdict) for verdict in report.across_verdicts],
         },
+        "advice": plain(advice.to_plain(report.advice)),
         "notes": plain(report.notes),
     }
 
@@ -101,9 +103,19 @@ def _run(report: Report, run: Run) -> dict[str, Any]:
         "error": plain(run.error),
         "workers_configured": plain(run.workers_configured),
         "epochs": [{key: _epoch_value(key, row[key]) for key in _EPOCH_KEYS} for row in rows],
+        "timing": _timing(report, run),
         "findings": [_finding(finding) for finding in run.findings],
         "verdicts": [_verdict(verdict) for verdict in run.verdicts],
     }
+
+
+def _timing(report: Report, run: Run) -> dict[str, Any] | None:
+    """How fast the run was; None where too little was seen to say."""
+    rows = report.timing_of(run).to_dict("records")
+    if not rows:
+        return None
+    named = ("run", "attempt", "rank", "source", "strategy")
+    return {key: _epoch_value(key, value) for key, value in rows[0].items() if key not in named}
 
 
 def _pooled(report: Report) -> list[dict[str, Any]]:

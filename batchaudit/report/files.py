@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchaudit.advice.document import from_plain
 from batchaudit.diagnosis.finding import Finding, Verdict
 from batchaudit.errors import UsageError
 from batchaudit.report.document import plain, to_dict
@@ -17,7 +18,7 @@ from batchaudit.report.model import SCHEMA_VERSION, Report, Run
 if TYPE_CHECKING:
     import pandas as pd
 
-_TABLES = ("epochs", "workers", "batches", "pooled")
+_TABLES = ("epochs", "workers", "batches", "pooled", "timing")
 # Tags of what an object column may hold and JSON does not know.
 _PAIRS, _MISSING = "@pairs", "@missing"
 
@@ -144,7 +145,8 @@ def _report(document: dict[str, Any]) -> Report:
         attempts=tuple(across["attempts"]),
         across=tuple(Finding(**finding) for finding in across["findings"]),
         across_verdicts=tuple(Verdict(**verdict) for verdict in across.get("verdicts", ())),
-        **{name: _frame(document["tables"][name]) for name in _TABLES},
+        advice=from_plain(document.get("advice", ())),
+        **{name: _frame(document["tables"].get(name, {})) for name in _TABLES},
     )
 
 

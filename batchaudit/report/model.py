@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from batchaudit.advice import Advice
 from batchaudit.diagnosis.finding import SEVERITIES, Finding, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 SCHEMA_VERSION = 1
+
+
+def _no_rows() -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame()
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,8 @@ class Report:
         attempts: the attempts that were seen.
         across: what is wrong between ranks, attempts or sources.
         across_verdicts: what the evidence says about causes that lie between them.
+        timing: pandas frame, one row a run: how fast it was; times in seconds, rates a second.
+        advice: which strategy is worth its cost, for each source.
     """
 
     runs: tuple[Run, ...]
@@ -76,6 +86,8 @@ class Report:
     attempts: tuple[int, ...] = (0,)
     across: tuple[Finding, ...] = ()
     across_verdicts: tuple[Verdict, ...] = ()
+    timing: pd.DataFrame = field(default_factory=_no_rows)
+    advice: Advice = field(default_factory=Advice)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -98,6 +110,27 @@ class Report:
     def batches_of(self, run: Run) -> pd.DataFrame:
         """The rows of `batches` that belong to one run."""
         return _of(self.batches, run)
+
+    def timing_of(self, run: Run) -> pd.DataFrame:
+        """The row of `timing` that belongs to one run, if there is one."""
+        return _of(self.timing, run)
+
+    def plot(self, kind: str, ax: Axes | None = None) -> Axes:
+        """Draws one picture of the report; needs matplotlib.
+
+        Args:
+            kind: "timing": how long a batch takes to make and to wait for under each strategy, and its rate.
+            ax: where to draw; by default new axes.
+
+        Returns:
+            The axes.
+
+        Raises:
+            UsageError: there is no such plot, or nothing to draw.
+        """
+        from batchaudit.report.plots import plot
+
+        return plot(self, kind, ax)
 
     def to_dict(self) -> dict[str, Any]:
         """The document that `--json` prints: plain values only."""
@@ -155,6 +188,8 @@ class Report:
 
 
 def _of(frame: pd.DataFrame, run: Run) -> pd.DataFrame:
+    if frame.empty:
+        return frame
     rows = (frame["attempt"] == run.attempt) & (frame["rank"] == run.rank)
     for name in ("run", "source", "strategy"):
         rows &= frame[name] == getattr(run, name)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from batchaudit.diagnosis.finding import NOT_OBSERVABLE, SEVERITIES, Finding, Verdict
 from batchaudit.report import cells
+from batchaudit.report.advice_view import AdviceView, advice_view
 from batchaudit.report.epoch_table import Table, epoch_table
 from batchaudit.report.model import Report, Run
 from batchaudit.report.remarks import LIVE, pooled_remarks, remarks
@@ -67,7 +68,10 @@ class RunView:
 
 @dataclass(frozen=True)
 class View:
-    """A whole report: `headline` is the verdict, `status` colours it, `counts` is how many runs ended how."""
+    """A whole report: `headline` is the verdict, `status` colours it, `counts` is how many runs ended how.
+
+    `advice` is what to do about its speed, source by source.
+    """
 
     headline: str
     status: str
@@ -75,6 +79,7 @@ class View:
     complete: bool
     notes: tuple[str, ...]
     runs: tuple[RunView, ...]
+    advice: tuple[AdviceView, ...] = ()
 
 
 def view(report: Report) -> View:
@@ -96,6 +101,7 @@ def view(report: Report) -> View:
         report.complete,
         tuple(map(cells.clean, _notes(report))),
         runs,
+        tuple(map(advice_view, report.advice)),
     )
 
 

@@ -1,0 +1,118 @@
+"""The advice in a few sentences: what to do, then why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from batchaudit.advice import choice
+from batchaudit.advice.model import Compared, Option, Question, SourceAdvice
+from batchaudit.advice.nature import CHEAP, HOLDS, OWN_THREADS, RELEASES, WAITS
+from batchaudit.advice.units import percent, seconds, times
+from batchaudit.analysis.timing import Steps, Timing
+
+_SO = {
+    WAITS: "so threads help",
+    HOLDS: "so threads do not help",
+    RELEASES: "so threads help as processes do",
+    OWN_THREADS: "so workers would share the cores with those",
+    CHEAP: "so no worker is worth its cost",
+}
+_IS = {
+    HOLDS: "holds the interpreter",
+    RELEASES: "releases the interpreter",
+    OWN_THREADS: "runs threads of its own",
+}
+
+
+def no_choice(question: Question, measured: Sequence[Option]) -> str:
+    """Why no strategy can be advised."""
+    if not question.complete:
+        return "No advice: the log is incomplete, and what is missing may hold duplicates."
+    found = "; ".join(f"{one.strategy}: {', '.join(one.causes)}" for one in measured)
+    return f"No advice: the audit found a defect with every strategy ({found}). Mend that first."
+
+
+def summary(
+    advice: SourceAdvice, question: Question, serial: Timing | None, best: Option, mended: Option | None
+) -> str:
+    """What to do, what a batch is, what was compared.
+
+    Args:
+        advice: all but this.
+        question: what is known of the source.
+        serial: what was measured without workers.
+        best: the strategy to use.
+        mended: a faster one, once what is wrong with it is mended.
+    """
+    parts = [_use(advice, question, best)]
+    if mended is not None:
+        gain = times(choice.rate(mended).middle / choice.rate(best).middle)
+        parts.append(f"{mended.strategy} would give {gain} as much, once its {mended.causes[0]} is mended")
+    if serial is not None:
+        parts.append(_batch(advice, question, serial))
+    rates = [_short(one) for one in advice.compared if one.speed_up and one.option.family != "serial"]
+    if rates:
+        parts.append("over no workers, " + ", ".join(rates))
+    return " ".join(part[0].upper() + part[1:] + "." for part in parts if part)
+
+
+def _use(advice: SourceAdvice, question: Question, best: Option) -> str:
+    text = "no workers (serial)" if best.family == "serial" else best.strategy
+    if advice.enough is not None and advice.enough < best.workers:
+        text += f", of which {advice.enough} worker{'s are' if advice.enough > 1 else ' is'} enough"
+    text = f"use {text}"
+    if advice.uncertain:
+        why = "the machine was busy" if question.costs.busy_machine else "the spreads overlap"
+        text += f" (uncertain: {why})"
+    if advice.step_time is None or advice.stalled_after is None:
+        return text
+    after, before = percent(advice.stalled_after), advice.stalled_before
+    text += (
+        f": with a step of {seconds(advice.step_time)} the training waits for data for {after} of its time"
+    )
+    return text if before is None or percent(before) == after else f"{text} instead of {percent(before)}"
+
+
+def _batch(advice: SourceAdvice, question: Question, serial: Timing) -> str:
+    if serial.make is None:
+        return ""
+    if serial.busy is None:
+        return f"making a batch takes {seconds(serial.make.middle)}"
+    busy = min(serial.busy.middle, serial.make.middle)
+    text = f"a batch computes for {seconds(busy)} and waits for {seconds(serial.make.middle - busy)}"
+    nature, together = advice.nature, question.costs.together
+    if nature in _IS:
+        text += f"; it {_IS[nature]}"
+    if nature in (HOLDS, RELEASES) and together is not None:
+        text += f" (two threads give {times(together.middle)})"
+    if not nature:
+        return text
+    if question.kind == "iterator" and nature in (WAITS, RELEASES):
+        return f"{text}, but a generator runs in one thread at a time"
+    return f"{text}, {_SO[nature]}"
+
+
+def _short(compared: Compared) -> str:
+    assert compared.speed_up is not None
+    most = "" if compared.bound is None else f" (at most {times(compared.bound)})"
+    defect = f" with {compared.option.causes[0]}" if compared.option.causes else ""
+    return f"{compared.option.strategy} gave {times(compared.speed_up.middle)}{most}{defect}"
+
+
+def training(steps: Steps, timing: Timing) -> str:
+    """What a watched training says of its data.
+
+    Args:
+        steps: what it did with its batches.
+        timing: how fast they came.
+    """
+    step = steps.step
+    text = (
+        f"A step takes {seconds(step.middle)} ({seconds(step.low)} to {seconds(step.high)}) and the training "
+        f"waits for data for {percent(steps.stalled)} of its time"
+    )
+    if timing.make is not None:
+        text += f"; making a batch takes {seconds(timing.make.middle)}"
+    if steps.stalled <= choice.STALLED:
+        return f"{text}: data does not hold it up."
+    return f"{text}: audit the source with step_time={step.middle:.2g} to see which strategy would end that."

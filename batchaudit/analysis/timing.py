@@ -1,0 +1,239 @@
+"""How long batches took to make, to wait for and to come: in an audit's clocked rounds, or in any run.
+
+Requires pandas.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from batchaudit.analysis.spread import Spread, spread
+from batchaudit.analysis.tables import LIVE, Tables
+
+_BLOCKS = 8
+"""Rates are of blocks of batches, for single ones come in bursts."""
+_IN_A_BLOCK = 4
+_WARM_UP = 2
+_FEWEST = 3
+_S = 1e-9  # a nanosecond, in seconds
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How fast one strategy was. Times are in seconds, all over batches after the warm-up.
+
+    Attributes:
+        clocked: whether it was driven for this, with nothing but stopwatches; else the times are of passes in
+            which every batch was fingerprinted, and the rates have that in them.
+        batches: how many were delivered.
+        workers: how many made them.
+        rate: batches a second that the consumer got.
+        make: from asking the source for a batch to having it, in the worker.
+        busy: processor time of the worker's thread for one batch; None where it was not clocked.
+        cores: processor time of the worker's whole process over `make`: above 1 where making a batch runs
+            threads of its own; None where it was not clocked, or several workers were in the process.
+        waited: from when the consumer asked for a batch to when it had it; None where nobody could see that.
+        queued: how many batches lay ready when the consumer took one; None where that is not known.
+        start: from starting the workers to the first batch, without what making it took; None: not clocked.
+        memory: bytes that a worker process has for itself; None where there is none, or it is not known.
+    """
+
+    clocked: bool
+    batches: int
+    workers: int
+    rate: Spread
+    make: Spread | None
+    busy: Spread | None = None
+    cores: float | None = None
+    waited: Spread | None = None
+    queued: Spread | None = None
+    start: float | None = None
+    memory: int | None = None
+
+    @property
+    def idle(self) -> float | None:
+        """Which part of the time in which a batch is made its worker waits: a disk, a network, a sleep."""
+        if self.busy is None or self.make is None or not self.make.middle:
+            return None
+        return min(max(0.0, 1 - self.busy.middle / self.make.middle), 1.0)
+
+
+def clocked(tables: Tables, probe: str) -> Timing | None:
+    """What the clocked rounds of a strategy come to.
+
+    Args:
+        tables: their events.
+        probe: what their hooks' texts begin with; a JSON object of each round follows.
+
+    Returns:
+        None where too few batches came to say anything.
+    """
+    texts = tables.hooks["text"].astype(str)
+    rounds = [json.loads(text.partition(" ")[2]) for text in texts if text.startswith(f"{probe} {{")]
+    rounds.sort(key=lambda one: int(one["begin"]))
+    parts = [part for one, following in zip(rounds, [*rounds[1:], None], strict=True)
+             if (part := _round(tables, one, following)) is not None]  # fmt: skip
+    if not parts:
+        return None
+    made = pd.concat([part.made for part in parts])
+    figures = made["text"].str.split(" ", n=1, expand=True).astype(float) * _S
+    took = ((made["ended_ns"] - made["began_ns"]) * _S).to_numpy()
+    rate = spread(np.concatenate([part.rates for part in parts]))
+    workers = max(part.made["worker"].nunique() for part in parts)
+    if rate is None:
+        return None
+    alone = workers == 1 or not made.duplicated(["pid", "thread"]).any()
+    known = [one["memory"] for one in rounds if one["memory"]]
+    return Timing(
+        clocked=True,
+        batches=sum(len(part.delivered) for part in parts),
+        workers=workers,
+        rate=rate,
+        make=spread(took),
+        busy=spread(figures[0]),
+        cores=float(figures[1].sum() / max(took.sum(), 1e-12)) if alone else None,
+        waited=spread(np.concatenate([np.diff(part.at) for part in parts])),
+        queued=spread(np.concatenate([part.queued for part in parts])),
+        start=min(part.start for part in parts),
+        memory=max(known, default=None),
+    )
+
+
+@dataclass(frozen=True)
+class _Round:
+    """One round: steady batches alone."""
+
+    made: pd.DataFrame
+    delivered: pd.DataFrame
+    at: np.ndarray[Any, Any]
+    rates: np.ndarray[Any, Any]
+    queued: np.ndarray[Any, Any]
+    start: float
+
+
+def _round(tables: Tables, told: Mapping[str, Any], following: Mapping[str, Any] | None) -> _Round | None:
+    begin, end = told["begin"], np.inf if following is None else following["begin"]
+    handed = tables.delivered
+    handed = handed[(handed["epoch"] >= begin) & (handed["epoch"] < end)].sort_values("ended_ns")
+    until = np.inf if following is None else following["began"]
+    made = tables.produced
+    made = made[(made["began_ns"] >= told["began"]) & (made["began_ns"] < until)]
+    warm_up = min(int(told["warm_up"]), max(0, len(handed) - _FEWEST - 1))
+    if len(handed) - warm_up < _FEWEST or made.empty:
+        return None
+    steady = handed.iloc[warm_up:]
+    at = steady["ended_ns"].to_numpy() * _S
+    since = handed["ended_ns"].iloc[warm_up]
+    later = made[made["ended_ns"] > since]
+    first = made.sort_values("ended_ns").iloc[0]
+    start = (handed["ended_ns"].iloc[0] - told["began"] - (first["ended_ns"] - first["began_ns"])) * _S
+    return _Round(
+        later if len(later) >= _FEWEST else made,
+        steady,
+        at,
+        _rates(at),
+        _queued(made["ended_ns"].to_numpy(), handed["ended_ns"].to_numpy())[warm_up:],
+        max(0.0, float(start)),
+    )
+
+
+def _rates(at: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Batches a second, of blocks of equally many."""
+    steps = len(at) - 1
+    edges = np.unique(np.linspace(0, steps, min(_BLOCKS, max(1, steps // _IN_A_BLOCK)) + 1).astype(int))
+    taken = np.maximum(np.diff(at[edges]), 1e-9)
+    rates: np.ndarray[Any, Any] = np.diff(edges) / taken
+    return rates
+
+
+def _queued(made: np.ndarray[Any, Any], handed: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """How many batches lay ready, beside the one taken, when each was handed on."""
+    taken = np.arange(1, len(handed) + 1)
+    ahead: np.ndarray[Any, Any] = np.maximum(np.searchsorted(np.sort(made), handed) - taken, 0)
+    return ahead
+
+
+def seen(tables: Tables) -> Timing | None:
+    """What the events of an ordinary run say: every batch was fingerprinted, so rates have that in them.
+
+    Args:
+        tables: the run's events.
+
+    Returns:
+        None where too few batches came to say anything.
+    """
+    handed, made = tables.delivered, tables.produced
+    # Columns, not frames: a log may hold millions of events.
+    began, ended = handed["began_ns"].to_numpy(), handed["ended_ns"].to_numpy()
+    rates = [_rates(ended[rows][_WARM_UP:] * _S) for rows in _passes(handed)]
+    rate = spread(np.concatenate(rates)) if rates else None
+    if rate is None:
+        return None
+    own = ~made["probe"].to_numpy()
+    asked, answered = made["began_ns"].to_numpy()[own], made["ended_ns"].to_numpy()[own]
+    took = (answered - asked)[answered > asked] * _S
+    waited = (ended - began)[ended > began] * _S
+    queued = _queued(answered, np.sort(ended)) if (handed["made"].to_numpy() >= 0).any() else np.empty(0)
+    return Timing(
+        clocked=False,
+        batches=len(handed),
+        workers=int(made["worker"].max()) + 1 if own.any() else 0,
+        rate=rate,
+        make=spread(took[_WARM_UP:]),
+        waited=spread(waited),
+        queued=spread(queued),
+    )
+
+
+def _passes(handed: pd.DataFrame) -> list[np.ndarray[Any, Any]]:
+    """The rows of each epoch of each consumer, by time; those that are long enough to say anything.
+
+    Between two epochs stands what is no delivery: a validation, the start of new workers.
+    """
+    keys = handed.groupby(["rank", "pid", "epoch"], observed=True, sort=False).ngroup().to_numpy()
+    order = np.lexsort((handed["ended_ns"].to_numpy(), keys))
+    edges = np.flatnonzero(np.diff(keys[order])) + 1
+    return [rows for rows in np.split(order, edges) if len(rows) >= _WARM_UP + _FEWEST]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What a program of the user's own did with the batches it asked for.
+
+    Attributes:
+        step: seconds from having a batch to asking for the next.
+        stalled: which share of the time of its epochs it waited for data.
+    """
+
+    step: Spread
+    stalled: float
+
+
+def steps(tables: Tables) -> Steps | None:
+    """How long a watched training took for a step, and how much of its time it waited for data.
+
+    Args:
+        tables: the events of one live run.
+
+    Returns:
+        None where it was not seen when a batch was asked for.
+    """
+    handed = tables.delivered
+    if handed.empty or not (handed["strategy"] == LIVE).all():
+        return None
+    began, ended = handed["began_ns"].to_numpy() * _S, handed["ended_ns"].to_numpy() * _S
+    passes = _passes(handed)
+    # Before the first batch of an epoch there was the epoch's beginning.
+    taken = np.concatenate([np.empty(0), *(began[rows][1:] - ended[rows][:-1] for rows in passes)])
+    waited = sum(float((ended[rows] - began[rows])[1:].sum()) for rows in passes)
+    taken = taken[taken >= 0]
+    step = spread(taken)
+    if step is None or not (ended > began).any():
+        return None
+    return Steps(step, waited / max(waited + float(taken.sum()), 1e-12))

@@ -1,0 +1,110 @@
+"""Drives a strategy for some seconds, with the clocks running.
+
+What is timed is what a training would have: the framework's own machinery, and nothing of ours but looks at
+the clocks.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from batchaudit import strategies
+from batchaudit.errors import WorkerError
+from batchaudit.strategies import Job, Strategy
+from batchaudit.timing.memory import Memory
+
+EPOCHS = 100_000
+"""More than anybody waits for: the time ends it."""
+WARM_UP = 2
+"""Batches of each worker that are not counted: workers start, caches fill, compilers run."""
+_PATIENCE = 6
+"""Times as long as was asked for, where batches are slow."""
+_FEWEST = 8
+"""Batches after the warm-up that are worth more than the time they take."""
+
+
+@dataclass
+class Limit:
+    """When enough was seen.
+
+    Attributes:
+        seconds: for how long to drive, from the first batch on.
+        warm_up: batches that are not counted.
+        is_over: whether it was.
+    """
+
+    seconds: float
+    warm_up: int
+    is_over: bool = False
+    _began: float | None = None
+    _batches: int = 0
+
+    def count(self) -> bool:
+        """Counts a batch; whether it was the last that is needed."""
+        now = time.monotonic()
+        self._began = self._began or now
+        self._batches += 1
+        passed = now - self._began
+        few = self._batches < self.warm_up + _FEWEST
+        self.is_over = passed > self.seconds * (_PATIENCE if few else 1)
+        return self.is_over
+
+
+@dataclass
+class Clocked(Job):
+    """A job that ends when enough was seen.
+
+    Attributes:
+        limit: says when that is.
+        memory: looks at the workers' memory.
+    """
+
+    limit: Limit = field(default_factory=lambda: Limit(1.0, 1))
+    memory: Memory = field(default_factory=Memory)
+
+    def deliver(self, batch: object, epoch: int, step: int, ticket: int = 0) -> None:
+        """Notes that a batch arrived.
+
+        Raises:
+            WorkerError: enough was seen.
+        """
+        self.recorder.deliver(batch, epoch=self.begin + epoch, step=step, ticket=ticket)
+        self.memory.look()
+        if self.limit.count():
+            raise WorkerError("enough was seen")
+
+
+def clock(job: Job, strategy: Strategy, seconds: float, round_: int, workers: int) -> dict[str, Any]:
+    """Drives a strategy for some seconds; every batch goes to the job's recorder.
+
+    Args:
+        job: how the audit drives the source; its recorder is a `Stopwatch`.
+        strategy: which.
+        seconds: for how long, from the first batch on; longer where batches are slow.
+        round_: which time this is, from 0: epochs are numbered on from the rounds before.
+        workers: how many workers there will be; 0 for none.
+
+    Returns:
+        What the events do not say: "began", when the strategy was started (`time.monotonic_ns`); "begin", the
+        first epoch; "warm_up", how many batches do not count; "memory", the bytes that a worker process has
+        for itself (None: not known).
+
+    Raises:
+        Skip: the strategy cannot run this source.
+        WorkerError: a worker raised or died.
+    """
+    memory, limit = Memory(), Limit(seconds, WARM_UP * max(1, workers))
+    begin = round_ * EPOCHS
+    parts = {name: getattr(job, name) for name in Job.__dataclass_fields__}
+    parts |= {"epochs": EPOCHS, "begin": begin}
+    timed = Clocked(**parts, limit=limit, memory=memory)
+    began = time.monotonic_ns()
+    try:
+        strategies.drive(timed, strategy)
+    except Exception:
+        if not limit.is_over:  # a driver may tell the end in words of its own
+            raise
+    warm_up = limit.warm_up
+    return {"began": began, "begin": begin, "warm_up": warm_up, "memory": memory.of_a_worker()}
