@@ -106,9 +106,11 @@ def _objects() -> dict[str, Any]:
     return objects
 
 
-@pytest.fixture(autouse=True)
-def not_timed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An audit times its strategies for some seconds each; only tests of that wait for it."""
-    if "batchaudit.auditing" in sys.modules and "timed" not in request.keywords:
-        audit = sys.modules["batchaudit.auditing"].audit
-        monkeypatch.setitem(audit.__kwdefaults__, "advise", False)
+@pytest.fixture(autouse=True, scope="session")
+def not_timed() -> None:
+    """An audit times its strategies for some seconds each; only tests that ask for it wait for that."""
+    from batchaudit.auditing import (
+        audit,
+    )  # not above: what a test run imports first is of other tests' concern
+
+    audit.__kwdefaults__["advise"] = False

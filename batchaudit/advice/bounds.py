@@ -1,7 +1,7 @@
 """The most that a strategy could give, over no workers, from what a batch costs.
 
-`make` seconds to make a batch, of which the processor is busy for `busy`; `send` and `receive` for a process to
-hand it over; c cores, n workers:
+`make` seconds to make a batch, of which the processor is busy for `busy`; `send` and `receive` for a process
+to hand it over; c cores, n workers:
 
 - threads: n, but no more than c cores can be busy (c · make / busy), and one at a time holds the interpreter:
   where two threads make t times as many as one, clearly less than 2, any number makes t times as many.

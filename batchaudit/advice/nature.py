@@ -15,6 +15,8 @@ CHEAP = "cheap"
 _MOSTLY = 0.5
 _CHEAP = 0.001
 """Seconds: a worker's queue, its switches and its waking cost a good part of this."""
+_CHEAP_TO_SEND = 0.005
+"""Seconds: a batch that takes less than this and costs more to send is better made where it is needed."""
 _SEVERAL = 1.3
 """Cores that are busy while one thread makes a batch: above this it is helped by others."""
 
@@ -39,6 +41,11 @@ def nature(question: Question, serial: Timing | None) -> tuple[str, list[Reason]
     )
     reasons = [Reason("make", f"{made}, {waits}")]
     together = question.costs.together
+    costs = question.costs
+    sending = 0.0 if costs.send is None or costs.receive is None else costs.send.middle + costs.receive.middle
+    if _CHEAP <= make < min(_CHEAP_TO_SEND, sending):
+        cheap = f"it is made in less time than the {seconds(sending)} that sending it from a process costs"
+        return CHEAP, [*reasons, Reason("cheap", cheap)]
     if make < _CHEAP:
         cheap = f"less than {seconds(_CHEAP)}: to hand it from a worker to the consumer costs as much"
         return CHEAP, [*reasons, Reason("cheap", cheap)]

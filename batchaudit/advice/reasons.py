@@ -84,9 +84,7 @@ def _doubts(question: Question, uncertain: bool) -> list[Reason]:
     found = []
     pair = question.costs.pair
     if question.costs.busy_machine and pair is not None:
-        text = (
-            f"the machine was busy: two threads that compute got {times(pair.middle)} done of one's work"
-        )
+        text = f"the machine was busy: two threads that compute got {times(pair.middle)} done of one's work"
         found.append(Reason("busy-machine", f"{text}; measure again when it is quiet"))
     elif uncertain:
         text = "the spreads overlap: measure again on a quiet machine, or with longer batches, to be sure"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from batchaudit.advice import choice
+from batchaudit.advice.bounds import THREADS
 from batchaudit.advice.model import Compared, Option, Question, SourceAdvice
 from batchaudit.advice.nature import CHEAP, HOLDS, OWN_THREADS, RELEASES, WAITS
 from batchaudit.advice.units import percent, seconds, times
@@ -47,7 +48,7 @@ def summary(
     parts = [_use(advice, question, best)]
     if mended is not None:
         gain = times(choice.rate(mended).middle / choice.rate(best).middle)
-        parts.append(f"{mended.strategy} would give {gain} as much, once its {mended.causes[0]} is mended")
+        parts.append(f"once its {mended.causes[0]} is mended, {mended.strategy} would give {gain} as much")
     if serial is not None:
         parts.append(_batch(advice, question, serial))
     rates = [_short(one) for one in advice.compared if one.speed_up and one.option.family != "serial"]
@@ -89,6 +90,11 @@ def _batch(advice: SourceAdvice, question: Question, serial: Timing) -> str:
         return text
     if question.kind == "iterator" and nature in (WAITS, RELEASES):
         return f"{text}, but a generator runs in one thread at a time"
+    threads = [
+        one.speed_up.middle for one in advice.compared if one.option.family in THREADS and one.speed_up
+    ]
+    if nature in (WAITS, RELEASES) and threads and max(threads) < choice.CLEARLY:
+        return f"{text}, yet threads gave hardly more"
     return f"{text}, {_SO[nature]}"
 
 

@@ -16,9 +16,8 @@ import pandas as pd
 from batchaudit.analysis.spread import Spread, spread
 from batchaudit.analysis.tables import LIVE, Tables
 
-_BLOCKS = 8
-"""Rates are of blocks of batches, for single ones come in bursts."""
-_IN_A_BLOCK = 4
+_FEWEST_BLOCKS, _BLOCKS, _IN_A_BLOCK = 2, 8, 8
+"""Rates are of blocks of batches, for single ones come in bursts: of this many batches where there are enough."""
 _WARM_UP = 2
 _FEWEST = 3
 _S = 1e-9  # a nanosecond, in seconds
@@ -146,7 +145,8 @@ def _round(tables: Tables, told: Mapping[str, Any], following: Mapping[str, Any]
 def _rates(at: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Batches a second, of blocks of equally many."""
     steps = len(at) - 1
-    edges = np.unique(np.linspace(0, steps, min(_BLOCKS, max(1, steps // _IN_A_BLOCK)) + 1).astype(int))
+    blocks = min(max(steps // _IN_A_BLOCK, _FEWEST_BLOCKS), _BLOCKS)
+    edges = np.unique(np.linspace(0, steps, blocks + 1).astype(int))
     taken = np.maximum(np.diff(at[edges]), 1e-9)
     rates: np.ndarray[Any, Any] = np.diff(edges) / taken
     return rates

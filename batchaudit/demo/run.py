@@ -120,7 +120,8 @@ def _audit(
         key=case.key,
         name=case.source,
         out=log,
-        probes=False,  # the chapters are about what the strategies show, and the whole takes two minutes
+        probes=False,
+        advise=False,  # the chapters are about what the strategies show, and the whole takes two minutes
         on_progress=tell,
     )
 

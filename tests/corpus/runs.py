@@ -25,7 +25,7 @@ def audited(make: Any, strategy: str, *, epochs: int = 3, **options: Any) -> ba.
         epochs: how many epochs.
         **options: of `ba.audit`.
     """
-    return ba.audit(make, [strategy], epochs=epochs, **options)
+    return ba.audit(make, [strategy], epochs=epochs, advise=False, **options)
 
 
 def trained(train: Callable[[ba.Audit], None]) -> ba.Report:

@@ -40,7 +40,7 @@ def test_the_document_is_strict_json_of_plain_values(any_report):
 
 def test_the_keys_that_others_rely_on(make_report):
     document = make_report("sick").to_dict()
-    assert document.keys() == {"schema_version", "complete", "runs", "across", "notes"}
+    assert document.keys() == {"schema_version", "complete", "runs", "across", "advice", "notes"}
     assert document["across"].keys() == {
         *("ranks", "missing_ranks", "attempts", "epochs", "findings", "verdicts"),
     }
@@ -57,7 +57,7 @@ def test_the_keys_that_others_rely_on(make_report):
             "error",
             "workers_configured",
         ),
-        *("epochs", "findings", "verdicts"),
+        *("epochs", "findings", "timing", "verdicts"),
     }
     assert run["epochs"][0].keys() == EPOCH_KEYS
     assert run["findings"][0].keys() == {"cause", "severity", "scope", "summary", "evidence", "fix"}
