@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,11 @@ from batchaudit.analysis.spread import Spread, spread
 from batchaudit.analysis.tables import Tables
 from batchaudit.analysis.timing import Timing
 from batchaudit.diagnosis.finding import Finding
-from batchaudit.journal.manifest import BASELINE, CLOCK, COSTS, Asked, Manifest, for_advice
+from batchaudit.journal.manifest import CLOCK, COSTS, Asked, Manifest, for_advice
 
 _SERIOUS = ("error", "warning")
 _SERIAL = "serial"
+_DATASET = "dataset"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,12 @@ Hidden = Callable[[str], Tables | None]
 
 
 def of_audit(
-    source: str, manifest: Manifest, measured: Iterable[Measured], hidden: Hidden, complete: bool
+    source: str,
+    manifest: Manifest,
+    measured: Iterable[Measured],
+    baseline: Measured | None,
+    hidden: Hidden,
+    complete: bool,
 ) -> SourceAdvice | None:
     """The advice for a source that was audited.
 
@@ -52,17 +58,18 @@ def of_audit(
         source: its name.
         manifest: what was asked.
         measured: the strategies, those asked for and those tried.
-        hidden: gives the events of the clocked rounds, of the serial passes, of the costs.
+        baseline: the serial passes, where no `serial` was asked for; None where there are none.
+        hidden: gives the events of the clocked rounds and of the costs.
         complete: whether the log is whole.
 
     Returns:
         None where nothing was measured.
     """
     known = {one.asked.strategy: one for one in measured}
-    if _SERIAL not in known:
-        serial = Measured(Asked(_SERIAL, finished=True), hidden(BASELINE), wanted=False)
+    serial = known.get(_SERIAL) or baseline
+    by_design = set() if serial is None else {finding.cause for finding in serial.findings}
+    if serial is not None and manifest.kind != _DATASET:  # a dataset's serial pass is the dataset as it is
         known = {_SERIAL: serial, **known}
-    by_design = {finding.cause for finding in known[_SERIAL].findings}
     options = tuple(_option(one, by_design, manifest, hidden) for one in known.values())
     of_batches = next((one.tables for one in known.values() if one.tables is not None), None)
     nbytes, samples = (None, None) if of_batches is None else _sizes(of_batches)
@@ -88,22 +95,26 @@ def of_training(source: str, tables: Tables, kind: str) -> SourceAdvice | None:
     steps = timing.steps(tables)
     if steps is None:
         return None
-    option = Option("live", "live", timing=timing.seen(tables))
+    found = timing.seen(tables)
+    if found is not None and kind == _DATASET:
+        found = replace(found, make=None, queued=None)
+    option = Option("live", "live", timing=found)
     return advise(Question(source, kind, (option,), steps=steps))
 
 
-def row(strategy: str, tables: Tables, hidden: Hidden) -> pd.DataFrame:
+def row(strategy: str, kind: str, tables: Tables, hidden: Hidden) -> pd.DataFrame:
     """How fast a run was, as a row of `Report.timing`.
 
     Args:
         strategy: as it was asked for.
+        kind: what can be done with the source.
         tables: its events.
         hidden: gives the events of its clocked rounds.
 
     Returns:
         One row, or none where too few batches came to say anything.
     """
-    found = _timing(strategy, tables, hidden)
+    found = _timing(strategy, kind, tables, hidden)
     if found is None:
         return pd.DataFrame()
     _, samples = _sizes(tables)
@@ -123,12 +134,15 @@ def row(strategy: str, tables: Tables, hidden: Hidden) -> pd.DataFrame:
     return pd.DataFrame([figures])
 
 
-def _timing(strategy: str, tables: Tables | None, hidden: Hidden) -> Timing | None:
+def _timing(strategy: str, kind: str, tables: Tables | None, hidden: Hidden) -> Timing | None:
     clocked = hidden(for_advice(CLOCK, strategy))
     found = None if clocked is None else timing.clocked(clocked, CLOCK)
-    if found is not None or tables is None:
-        return found
-    return timing.seen(tables)
+    if found is None and tables is not None:
+        found = timing.seen(tables)
+    if found is not None and kind == _DATASET:
+        # Its look is a stage of the pipeline: what takes the time are TensorFlow's own stages before it.
+        return replace(found, make=None, busy=None, cores=None, queued=None)
+    return found
 
 
 def _option(one: Measured, by_design: set[str], manifest: Manifest, hidden: Hidden) -> Option:
@@ -137,7 +151,9 @@ def _option(one: Measured, by_design: set[str], manifest: Manifest, hidden: Hidd
     refused = asked.skipped or _last_line(asked.error)
     if refused is None:
         refused = manifest.probes.get(for_advice(CLOCK, asked.strategy))
-    found = None if asked.skipped or asked.error else _timing(asked.strategy, one.tables, hidden)
+    found = (
+        None if asked.skipped or asked.error else _timing(asked.strategy, manifest.kind, one.tables, hidden)
+    )
     if found is None and refused is None:
         refused = "too few batches came"
     return Option(
@@ -149,6 +165,7 @@ def _option(one: Measured, by_design: set[str], manifest: Manifest, hidden: Hidd
         serious[0].fix if serious else "",
         refused if found is None else None,
         one.wanted,
+        asked.workers > 0,
     )
 
 

@@ -22,6 +22,8 @@ from batchaudit.timing import Stopwatch
 ROUNDS, SECONDS = 2, 1.0
 """How often each strategy is driven, in turns with the others, and for how long each time."""
 _TOGETHER_SECONDS = 1.0
+_TIMEOUT = 60.0
+"""Seconds without a batch after which timing a strategy is given up."""
 
 
 def measure(auditor: Auditor, asked: Iterable[Strategy], wide: bool) -> None:
@@ -34,15 +36,19 @@ def measure(auditor: Auditor, asked: Iterable[Strategy], wide: bool) -> None:
     """
     if auditor.one_pass:
         return
-    run = {str(strategy): strategy for strategy in [parse("serial"), *asked]}
+    # A dataset's serial pass is the dataset as it is.
+    alone = [] if auditor.manifest.kind == Kind.DATASET.value else [parse("serial")]
+    run = {str(strategy): strategy for strategy in [*alone, *asked]}
     if wide:
         run |= _candidates(auditor, run)
     with preserved_streams():
         _log(auditor, COSTS, "serial", lambda: _costs(auditor))
     timed = [strategy for name, strategy in run.items() if auditor.came_to_its_end(name)]
-    for round_ in range(ROUNDS):
+    step_time = auditor.manifest.step_time
+    rounds = [0.0] * ROUNDS + ([step_time] if step_time else [])
+    for round_, step in enumerate(rounds):
         for strategy in list(timed):
-            if not _clock(auditor, strategy, round_):
+            if not _clock(auditor, strategy, round_, step):
                 timed.remove(strategy)
 
 
@@ -61,14 +67,13 @@ def _candidates(auditor: Auditor, known: dict[str, Strategy]) -> dict[str, Strat
     return tried
 
 
-def _clock(auditor: Auditor, strategy: Strategy, round_: int) -> bool:
+def _clock(auditor: Auditor, strategy: Strategy, round_: int, step_time: float) -> bool:
     workers = probes.concrete(auditor.target.last, strategy).workers
     name = for_advice(CLOCK, str(strategy))
     try:
         with preserved_streams(), auditor.job(name, timing.EPOCHS, recorder=Stopwatch) as job:
-            told = timing.clock(
-                replace(job, timeout=min(job.timeout, 60.0)), strategy, SECONDS, round_, workers
-            )
+            patient = replace(job, timeout=min(job.timeout, _TIMEOUT))
+            told = timing.clock(patient, strategy, SECONDS, round_, workers, step_time)
             job.recorder.hook(f"{CLOCK} {json.dumps(told)}")
     except Exception as error:
         auditor.note_unprobed(name, error)

@@ -146,7 +146,8 @@ class Frames:
         return pd.DataFrame(columns=["run", "attempt", "rank", "source", "strategy"])
 
 
-_OF_SOURCE = "serial"
+_SERIAL = "serial"
+_OF_SOURCE = _SERIAL
 """What the probes are logged under that have nothing to do with a strategy."""
 _ONE = ["source", "strategy", "rank"]
 _ASKED_FOR = ("iterator", "exhausted", "epoch")
@@ -223,7 +224,9 @@ class _Attempt:
         self._frames.add(made, "epochs", evidence.epochs)
         self._frames.add(made, "workers", evidence.shares)
         self._frames.add(made, "batches", uniqueness.batches(table))
-        self._frames.add(made, "timing", advising.row(entry.strategy, table, self._hidden(source, rank)))
+        self._frames.add(
+            made, "timing", advising.row(entry.strategy, evidence.kind, table, self._hidden(source, rank))
+        )
         findings, verdicts = diagnose(evidence)
         self._found[source, entry.strategy, rank] = findings
         return replace(made, findings=findings, verdicts=verdicts)
@@ -254,7 +257,14 @@ class _Attempt:
                 run = Run(self._run, source, asked.strategy, asked.workers, attempt=self._number, rank=rank)
                 found, _ = diagnose(self._evidence(run, table))
             measured.append(Measured(asked, table, found, wanted=False))
-        return advising.of_audit(source, manifest, measured, hidden, complete)
+        alone = {asked.strategy for asked in manifest.strategies} & {_SERIAL}
+        table = None if alone else hidden(BASELINE)
+        baseline = None
+        if table is not None:
+            run = Run(self._run, source, _SERIAL, attempt=self._number, rank=rank)
+            found, _ = diagnose(self._evidence(run, table))
+            baseline = Measured(Asked(_SERIAL, finished=True), table, found, wanted=False)
+        return advising.of_audit(source, manifest, measured, baseline, hidden, complete)
 
     def _hidden(self, source: str, rank: int) -> advising.Hidden:
         def tables_of(name: str) -> Tables | None:

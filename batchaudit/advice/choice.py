@@ -30,37 +30,48 @@ def _effort(option: Option) -> tuple[int, int]:
     return place, option.workers
 
 
-def rate(option: Option) -> Spread:
-    """Batches a second; of an option that was measured."""
+def rate(option: Option, step_time: float | None = None) -> Spread:
+    """Batches a second that a training gets; of an option that was measured.
+
+    Without workers each batch is made between two steps; with workers, while the step before runs.
+
+    Args:
+        option: the strategy.
+        step_time: seconds of a training step; None for a consumer that takes no time.
+    """
     assert option.timing is not None
-    return option.timing.rate
+    measured = option.timing.rate
+    if step_time is None:
+        return measured
+    ends = (measured.middle, measured.low, measured.high)
+    if option.ahead:
+        return Spread(*(1 / max(1 / end, step_time) for end in ends), measured.count)
+    return Spread(*(1 / (1 / end + step_time) for end in ends), measured.count)
 
 
-def as_good_as(options: Sequence[Option], fastest: Option) -> list[Option]:
+def stalled(option: Option, step_time: float) -> float:
+    """Which share of an epoch a training waits for data: as it was measured, else as the rates have it.
+
+    Args:
+        option: one that was measured.
+        step_time: seconds of a step.
+    """
+    assert option.timing is not None
+    if option.timing.stalled is not None:
+        return option.timing.stalled
+    return max(0.0, 1 - step_time * rate(option, step_time).middle)
+
+
+def as_good_as(options: Sequence[Option], fastest: Option, step_time: float | None = None) -> list[Option]:
     """Those whose rate is that of the fastest, as far as the measurements tell."""
-    top = rate(fastest)
-    return [one for one in options if _is_as_good(rate(one), top)]
+    top = rate(fastest, step_time)
+    return [one for one in options if _is_as_good(rate(one, step_time), top)]
 
 
 def _is_as_good(one: Spread, top: Spread) -> bool:
     if one.middle >= AS_GOOD * top.middle:
         return True
     return one.middle >= _NEAR * top.middle and one.high >= top.low
-
-
-def stalled(option: Option, step_time: float) -> float:
-    """Which share of an epoch a training waits for data.
-
-    Without workers, each batch is made between two steps; with workers, while the step before runs.
-
-    Args:
-        option: one that was measured.
-        step_time: seconds of a step.
-    """
-    each = 1 / rate(option).middle
-    if option.workers == 0:
-        return each / (each + step_time)
-    return max(0.0, each - step_time) / max(each, step_time)
 
 
 def choose(options: Sequence[Option], step_time: float | None) -> Option:
@@ -78,8 +89,8 @@ def choose(options: Sequence[Option], step_time: float | None) -> Option:
         fit = [one for one in options if stalled(one, step_time) <= STALLED]
         if fit:
             return simplest(fit)
-    fastest = max(options, key=lambda one: rate(one).middle)
-    return simplest(as_good_as(options, fastest))
+    fastest = max(options, key=lambda one: rate(one, step_time).middle)
+    return simplest(as_good_as(options, fastest, step_time))
 
 
 def once_mended(options: Sequence[Option], best: Option, step_time: float | None) -> Option | None:
@@ -92,7 +103,8 @@ def once_mended(options: Sequence[Option], best: Option, step_time: float | None
     """
     if step_time is not None and stalled(best, step_time) <= STALLED:
         return None
-    faster = [one for one in options if rate(one).middle >= CLEARLY * rate(best).middle]
+    least = CLEARLY * rate(best, step_time).middle
+    faster = [one for one in options if rate(one, step_time).middle >= least]
     return choose(faster, step_time) if faster else None
 
 
@@ -104,8 +116,8 @@ def is_uncertain(clean: Sequence[Option], best: Option, step_time: float | None)
         best: the one that was chosen.
         step_time: seconds of a training step; None where it is not known.
     """
-    its = rate(best)
+    its = rate(best, step_time)
     if step_time is not None and stalled(best, step_time) <= STALLED:
-        return best.workers > 0 and its.low < 1 / step_time
-    others = [rate(one) for one in clean if one is not best]
+        return its.low * step_time < 1 - 2 * STALLED
+    others = [rate(one, step_time) for one in clean if one is not best]
     return any(one.middle > its.middle / AS_GOOD and one.low <= its.high for one in others)

@@ -62,6 +62,7 @@ class Option:
         fix: of the first of them.
         refused: why it could not be measured; None where it could.
         asked: whether somebody asked for it; else it was tried to compare it.
+        ahead: whether batches are made while the training is at a step, and not between two.
     """
 
     strategy: str
@@ -72,6 +73,7 @@ class Option:
     fix: str = ""
     refused: str | None = None
     asked: bool = True
+    ahead: bool = False
 
     @property
     def clean(self) -> bool:

@@ -47,7 +47,7 @@ def nature(question: Question, serial: Timing | None) -> tuple[str, list[Reason]
         cheap = f"it is made in less time than the {seconds(sending)} that sending it from a process costs"
         return CHEAP, [*reasons, Reason("cheap", cheap)]
     if make < _CHEAP:
-        cheap = f"less than {seconds(_CHEAP)}: to hand it from a worker to the consumer costs as much"
+        cheap = "it is made in less than 1 ms: handing it from a worker to the consumer costs as much"
         return CHEAP, [*reasons, Reason("cheap", cheap)]
     if idle >= _MOSTLY:
         waits = f"it waits for {percent(idle)} of that (input, output, a sleep): threads can wait together"

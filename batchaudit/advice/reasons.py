@@ -72,7 +72,7 @@ def _equals(question: Question, clean: Sequence[Option], best: Option) -> list[R
         equal = [one for one in clean if choice.stalled(one, step) <= choice.STALLED]
         why = "with which the training does not wait"
     else:
-        equal = choice.as_good_as(clean, best)
+        equal = choice.as_good_as(clean, best, step)
         why = "that are as fast as the measurements can tell"
     others = [one.strategy for one in equal if one is not best]
     if not others:

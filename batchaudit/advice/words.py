@@ -47,7 +47,8 @@ def summary(
     """
     parts = [_use(advice, question, best)]
     if mended is not None:
-        gain = times(choice.rate(mended).middle / choice.rate(best).middle)
+        step = question.step_time
+        gain = times(choice.rate(mended, step).middle / choice.rate(best, step).middle)
         parts.append(f"once its {mended.causes[0]} is mended, {mended.strategy} would give {gain} as much")
     if serial is not None:
         parts.append(_batch(advice, question, serial))

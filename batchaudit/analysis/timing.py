@@ -41,6 +41,8 @@ class Timing:
         queued: how many batches lay ready when the consumer took one; None where that is not known.
         start: from starting the workers to the first batch, without what making it took; None: not clocked.
         memory: bytes that a worker process has for itself; None where there is none, or it is not known.
+        stalled: share of its time that a consumer waited which took a step's time for each batch; None where it
+            was not tried.
     """
 
     clocked: bool
@@ -54,6 +56,7 @@ class Timing:
     queued: Spread | None = None
     start: float | None = None
     memory: int | None = None
+    stalled: float | None = None
 
     @property
     def idle(self) -> float | None:
@@ -76,8 +79,9 @@ def clocked(tables: Tables, probe: str) -> Timing | None:
     texts = tables.hooks["text"].astype(str)
     rounds = [json.loads(text.partition(" ")[2]) for text in texts if text.startswith(f"{probe} {{")]
     rounds.sort(key=lambda one: int(one["begin"]))
-    parts = [part for one, following in zip(rounds, [*rounds[1:], None], strict=True)
-             if (part := _round(tables, one, following)) is not None]  # fmt: skip
+    seen_of = [(one, part) for one, following in zip(rounds, [*rounds[1:], None], strict=True)
+               if (part := _round(tables, one, following)) is not None]  # fmt: skip
+    parts = [part for one, part in seen_of if not one["step_time"]]
     if not parts:
         return None
     made = pd.concat([part.made for part in parts])
@@ -101,7 +105,16 @@ def clocked(tables: Tables, probe: str) -> Timing | None:
         queued=spread(np.concatenate([part.queued for part in parts])),
         start=min(part.start for part in parts),
         memory=max(known, default=None),
+        stalled=next(
+            (_stalled(part.at, one["step_time"]) for one, part in seen_of if one["step_time"]), None
+        ),
     )
+
+
+def _stalled(at: np.ndarray[Any, Any], step_time: float) -> float:
+    """The share of its time that a consumer did not spend on steps."""
+    taken = float(at[-1] - at[0])
+    return max(0.0, 1 - step_time * (len(at) - 1) / max(taken, 1e-12))
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def _families(source: Any) -> tuple[list[str], dict[str, str]]:
     if is_loader(source):
         return ["serial", "torch"], {"tf.data": f"a {kind} runs workers of its own"}
     if kind_of(source) is Kind.DATASET:
-        return ["serial"], {"torch": _NO_LOADER.format(kind)}
+        return [], {"torch": _NO_LOADER.format(kind)}
     modules = {cls.__module__.partition(".")[0] for cls in type(source).__mro__}
     pairs = {
         "keras": ["keras-threads", "keras-processes"],

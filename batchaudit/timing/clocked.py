@@ -59,10 +59,12 @@ class Clocked(Job):
     Attributes:
         limit: says when that is.
         memory: looks at the workers' memory.
+        step_time: seconds that the consumer takes for each batch.
     """
 
     limit: Limit = field(default_factory=lambda: Limit(1.0, 1))
     memory: Memory = field(default_factory=Memory)
+    step_time: float = 0.0
 
     def deliver(self, batch: object, epoch: int, step: int, ticket: int = 0) -> None:
         """Notes that a batch arrived.
@@ -74,9 +76,13 @@ class Clocked(Job):
         self.memory.look()
         if self.limit.count():
             raise WorkerError("enough was seen")
+        if self.step_time:
+            time.sleep(self.step_time)
 
 
-def clock(job: Job, strategy: Strategy, seconds: float, round_: int, workers: int) -> dict[str, Any]:
+def clock(
+    job: Job, strategy: Strategy, seconds: float, round_: int, workers: int, step_time: float = 0.0
+) -> dict[str, Any]:
     """Drives a strategy for some seconds; every batch goes to the job's recorder.
 
     Args:
@@ -85,11 +91,12 @@ def clock(job: Job, strategy: Strategy, seconds: float, round_: int, workers: in
         seconds: for how long, from the first batch on; longer where batches are slow.
         round_: which time this is, from 0: epochs are numbered on from the rounds before.
         workers: how many workers there will be; 0 for none.
+        step_time: seconds that the consumer takes for each batch, as a training would.
 
     Returns:
         What the events do not say: "began", when the strategy was started (`time.monotonic_ns`); "begin", the
         first epoch; "warm_up", how many batches do not count; "memory", the bytes that a worker process has
-        for itself (None: not known).
+        for itself (None: not known); "step_time".
 
     Raises:
         Skip: the strategy cannot run this source.
@@ -99,12 +106,17 @@ def clock(job: Job, strategy: Strategy, seconds: float, round_: int, workers: in
     begin = round_ * EPOCHS
     parts = {name: getattr(job, name) for name in Job.__dataclass_fields__}
     parts |= {"epochs": EPOCHS, "begin": begin}
-    timed = Clocked(**parts, limit=limit, memory=memory)
+    timed = Clocked(**parts, limit=limit, memory=memory, step_time=step_time)
     began = time.monotonic_ns()
     try:
         strategies.drive(timed, strategy)
     except Exception:
         if not limit.is_over:  # a driver may tell the end in words of its own
             raise
-    warm_up = limit.warm_up
-    return {"began": began, "begin": begin, "warm_up": warm_up, "memory": memory.of_a_worker()}
+    return {
+        "began": began,
+        "begin": begin,
+        "warm_up": limit.warm_up,
+        "memory": memory.of_a_worker(),
+        "step_time": step_time,
+    }
