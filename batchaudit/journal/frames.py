@@ -12,6 +12,7 @@ import numpy as np
 
 from batchaudit.journal.header import Header
 from batchaudit.journal.layout import KIND_HEADER, RECORD, STREAMS, IdKind, Stage
+from batchaudit.journal.ragged import ranges, take
 from batchaudit.journal.scan import Scan
 
 if TYPE_CHECKING:
@@ -41,21 +42,28 @@ class Part(NamedTuple):
     texts: dict[int, str]
 
 
-def extract(scan: Scan, header: Header, rows: Array) -> Part:
-    """Takes the events among `rows` out of a scanned file, and lets go of its bytes."""
-    rows = rows[scan.records["kind"][rows] < KIND_HEADER]
-    records = scan.records[rows]
-    at = scan.starts[rows] + RECORD.itemsize // 8
-    samples = records["sample_count"].astype(np.int64)
-    ids = records["id_count"].astype(np.int64)
-    sizes = records["text_bytes"].astype(np.int64)
-    texts = {}
-    for row in np.flatnonzero(sizes).tolist():
-        start = int(at[row] + samples[row] + ids[row])
-        raw = scan.words[start : start + (int(sizes[row]) + 7) // 8].tobytes()
-        texts[row] = raw[: int(sizes[row])].decode(errors="replace")
-    digests = scan.words[_ragged(at, samples)]
-    return Part(header, records, digests, scan.words[_ragged(at + samples, ids)].view("<i8"), texts)
+def extract(scan: Scan, header: Header, rows: Array | None) -> Part:
+    """The events of a scanned file in the order of their numbers.
+
+    Args:
+        scan: the file.
+        header: its header.
+        rows: which of the scan's records to take, in this order; None for all as they are.
+    """
+    if rows is None:
+        return Part(header, scan.records, scan.digests, scan.ids, scan.texts)
+    is_event = scan.kinds < KIND_HEADER
+    rows = (np.cumsum(is_event) - 1)[rows[is_event[rows]]]
+    samples = scan.records["sample_count"].astype(np.int64)
+    ids = scan.records["id_count"].astype(np.int64)
+    texts = {row: scan.texts[old] for row, old in enumerate(rows.tolist()) if old in scan.texts}
+    return Part(
+        header,
+        scan.records[rows],
+        take(scan.digests, (np.cumsum(samples) - samples)[rows], samples[rows]),
+        take(scan.ids, (np.cumsum(ids) - ids)[rows], ids[rows]),
+        texts,
+    )
 
 
 def build(parts: list[Part]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -183,7 +191,7 @@ def _samples(parts: list[Part], records: Array, order: Array) -> pd.DataFrame:
     unsigned = np.repeat(records["id_kind"][order] == IdKind.UNSIGNED, rows)
     columns: dict[str, Any] = {
         "event": np.repeat(np.arange(len(order)), rows),
-        "position": _ragged(np.zeros_like(rows), rows, np.int32),
+        "position": ranges(np.zeros_like(rows), rows, np.int32),
         "digest": pd.arrays.IntegerArray(digest, no_digest) if no_digest.any() else digest,
         "id": _ids(bits, unsigned, no_id),
     }
@@ -198,10 +206,10 @@ def _spread(
     ends = np.cumsum(counts)
     starts, counts = (ends - counts)[order], counts[order]
     in_order = not (np.diff(order) < 0).any()
-    found = flat if in_order else flat[_ragged(starts, counts)]
+    found = flat if in_order else flat[ranges(starts, counts)]
     if (counts == rows).all():
         return found, np.zeros(len(found), bool)
-    missing = _ragged(np.zeros_like(rows), rows) >= np.repeat(counts, rows)
+    missing = ranges(np.zeros_like(rows), rows) >= np.repeat(counts, rows)
     spread: Array = np.zeros(len(missing), dtype)
     spread[~missing] = found
     return spread, missing
@@ -218,16 +226,3 @@ def _ids(bits: Array, unsigned: Array, missing: Array) -> Any:
     ids = np.where(unsigned, bits.view(np.uint64).astype(object), bits.astype(object))
     ids[missing] = pd.NA
     return ids
-
-
-def _ragged(starts: Array, counts: Array, dtype: type = np.int64) -> Array:
-    """The indices starts[i], starts[i] + 1, ... of counts[i] values each, one after the other."""
-    if len(counts) and (counts == counts[0]).all():
-        # The usual case, batches of one size: one pass over the memory instead of three.
-        return (starts.astype(dtype)[:, None] + np.arange(counts[0], dtype=dtype)).ravel()
-    ends = np.cumsum(counts)
-    total = int(ends[-1]) if len(ends) else 0
-    indices: Array = np.arange(total, dtype=dtype) + np.repeat(
-        (starts - (ends - counts)).astype(dtype), counts
-    )
-    return indices
