@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from batchaudit.journal.columns import joined, rows_of
 from batchaudit.journal.header import Header, decode_header, find_header, header_size
 from batchaudit.journal.layout import FIXED, HEAD, KIND_END, KIND_HEADER, RECORD, IdKind, Stage
 from batchaudit.journal.ragged import take
@@ -100,7 +101,7 @@ def scan_file(file: BinaryIO, size: int) -> Scan:
         header=header,
         seqs=_joined(pieces, "seqs"),
         kinds=_joined(pieces, "kinds"),
-        records=_joined(pieces, "records"),
+        records=joined([piece.records for piece in pieces], RECORD),
         digests=_joined(pieces, "digests"),
         ids=_joined(pieces, "ids"),
         texts=texts,
@@ -156,7 +157,7 @@ def _taken(window: bytes, offsets: Array, dropped: int) -> _Piece:
     seqs, kinds = records["seq"].astype(np.int64), records["kind"].copy()
     is_event = kinds < KIND_HEADER
     if not is_event.all():
-        records, starts = records[is_event], starts[is_event]
+        records, starts = rows_of(records, np.flatnonzero(is_event)), starts[is_event]
     at = starts + _WORDS
     samples = records["sample_count"].astype(np.int64)
     ids = records["id_count"].astype(np.int64)
