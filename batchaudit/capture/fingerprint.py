@@ -36,6 +36,8 @@ from batchaudit.capture.leaves import Walk, contents
 FORMAT_VERSION = 1
 
 _HALF = (1 << 64) - 1
+_BIG_ENDIAN = np.dtype(">u8")
+_WORD = np.dtype(np.uint64)
 _COUNT = struct.Struct("<Q").pack
 _NO_AXIS = _COUNT(_HALF)
 _PLANS_KEPT = 256  # bounds memory where every batch has a shape of its own
@@ -101,7 +103,7 @@ def _finish(
     else:
         digest = xxhash.xxh3_128_intdigest(plan.prefix + digests)
     # Each digest is two big-endian words; every second word is a low half.
-    samples = np.frombuffer(digests, ">u8")[1::2].astype(np.uint64) if columns else None
+    samples = np.frombuffer(digests, _BIG_ENDIAN)[1::2].astype(_WORD) if columns else None
     return Fingerprint(digest >> 64, digest & _HALF, samples, nbytes, unhashable)
 
 

@@ -7,6 +7,7 @@ otherwise a sample's digest would depend on its batch. Requires NumPy and xxhash
 from __future__ import annotations
 
 import _thread
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Any
@@ -66,20 +67,28 @@ def _hash_in_pieces(row: NDArray[np.uint8], seed: int) -> bytes:
     return state.digest()
 
 
-def _hash_short(table: NDArray[np.uint8], seed: int) -> Iterator[bytes]:
+@functools.lru_cache(maxsize=256)
+def _of_bytes(width: int) -> np.dtype[Any]:
+    """The dtype of a row; reading its name would take as long as hashing ten rows."""
+    return np.dtype(f"V{width}")
+
+
+def _hash_short(table: NDArray[np.uint8], seed: int) -> bytes:
     """Digests of short rows, several at a time: `tolist` of a void array is the fastest way to cut it up."""
     count, width = table.shape
     if width == 0:
-        yield _digest(b"", seed) * count
-        return
-    rows = table.view(f"V{width}").ravel()
-    for start in range(0, count, _ROWS_AT_ONCE):
-        yield b"".join(map(_digest, rows[start : start + _ROWS_AT_ONCE].tolist(), repeat(seed)))
+        return _digest(b"", seed) * count
+    rows: NDArray[np.void] = table.view(_of_bytes(width)).ravel()
+    if count <= _ROWS_AT_ONCE:
+        return b"".join(map(_digest, rows.tolist(), repeat(seed)))
+    starts = range(0, count, _ROWS_AT_ONCE)
+    blocks = (rows[start : start + _ROWS_AT_ONCE].tolist() for start in starts)
+    return b"".join([b"".join(map(_digest, block, repeat(seed))) for block in blocks])
 
 
 def _hash_table(table: NDArray[np.uint8], seed: int) -> bytes:
     if table.shape[1] <= SHORT:
-        return b"".join(_hash_short(table, seed))
+        return _hash_short(table, seed)
     if table.shape[1] < _LETS_GO or not _has_other_threads():
         # A type checker sees an array's items as anything; each is a row, and a buffer.
         return b"".join(map(_digest, table, repeat(seed)))  # type: ignore[arg-type]
@@ -123,9 +132,9 @@ def digest_samples(columns: Sequence[Block | Rows], seed: int) -> bytes:
     parts = [_packed(column) for column in columns]
     count = len(parts[0])
     if count <= _ROWS_AT_ONCE:
-        return b"".join(_hash_short(np.concatenate(parts, axis=1), seed))
+        return _hash_short(np.concatenate(parts, axis=1), seed)
     blocks: list[bytes] = []
     for start in range(0, count, _ROWS_AT_ONCE):
         record = np.concatenate([part[start : start + _ROWS_AT_ONCE] for part in parts], axis=1)
-        blocks.extend(_hash_short(record, seed))
+        blocks.append(_hash_short(record, seed))
     return b"".join(blocks)

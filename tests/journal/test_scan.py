@@ -62,6 +62,9 @@ def one_by_one(data: bytes, position: int, key: int) -> tuple[list[int], int]:
     return found, dropped
 
 
+# Sealed with the file's key, but too short to be a record.
+SHORT = seal((96).to_bytes(4, "little") + bytes(96), KEY)
+
 sizes = st.tuples(
     st.sampled_from([0, 0, 1, 4]), st.sampled_from([0, 0, 4]), st.sampled_from(["", "", "hook"])
 )
@@ -69,7 +72,9 @@ runs = st.builds(lambda size, count: ("run", size, count), sizes, st.integers(1,
 alternating = st.builds(lambda a, b, count: ("mix", a, b, count), sizes, sizes, st.integers(1, 12))
 stuff = st.one_of(
     st.binary(min_size=1, max_size=80),
-    st.sampled_from([SYNC, SYNC * 70, MAGIC * 3, HEADER, record(3, 4, key=KEY + 1), record(9, 2)[:150]]),
+    st.sampled_from(
+        [SYNC, SYNC * 70, MAGIC * 3, HEADER, record(3, 4, key=KEY + 1), record(9, 2)[:150], SHORT]
+    ),
 ).map(lambda raw: ("raw", raw))
 headers = st.sampled_from([("copy", KIND_HEADER), ("copy", KIND_END)])
 # A record whose samples are marks, or records: of another file, or of no file at all.
