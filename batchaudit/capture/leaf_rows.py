@@ -27,6 +27,8 @@ DIGEST = 16  # bytes
 # getting it back takes a switch interval (5 ms) each time; a piece of this size is hashed without letting go.
 _PIECE = 64 * 1024
 _LETS_GO = 100_000
+# Within one call that joins digests no other thread can run: after so many bytes, half a millisecond, it may.
+_WITHOUT_PAUSE = 16 << 20
 
 
 def _has_other_threads() -> bool:
@@ -68,7 +70,7 @@ def _hash_in_pieces(row: NDArray[np.uint8], seed: int) -> bytes:
 
 
 @functools.lru_cache(maxsize=256)
-def _of_bytes(width: int) -> np.dtype[Any]:
+def _of_bytes(width: int) -> Any:
     """The dtype of a row; reading its name would take as long as hashing ten rows."""
     return np.dtype(f"V{width}")
 
@@ -77,22 +79,23 @@ def _hash_short(table: NDArray[np.uint8], seed: int) -> bytes:
     """Digests of short rows, several at a time: `tolist` of a void array is the fastest way to cut it up."""
     count, width = table.shape
     if width == 0:
-        return _digest(b"", seed) * count
-    rows: NDArray[np.void] = table.view(_of_bytes(width)).ravel()
-    if count <= _ROWS_AT_ONCE:
-        return b"".join(map(_digest, rows.tolist(), repeat(seed)))
+        return b"".join([_digest(b"", seed)] * count)
+    rows = table.view(_of_bytes(width)).ravel()
+    # Joined in between, so that other threads can run.
     starts = range(0, count, _ROWS_AT_ONCE)
-    blocks = (rows[start : start + _ROWS_AT_ONCE].tolist() for start in starts)
-    return b"".join([b"".join(map(_digest, block, repeat(seed))) for block in blocks])
+    return b"".join([_hash_encoded(rows[start : start + _ROWS_AT_ONCE].tolist(), seed) for start in starts])
 
 
 def _hash_table(table: NDArray[np.uint8], seed: int) -> bytes:
-    if table.shape[1] <= SHORT:
+    width = table.shape[1]
+    if width <= SHORT:
         return _hash_short(table, seed)
-    if table.shape[1] < _LETS_GO or not _has_other_threads():
-        # A type checker sees an array's items as anything; each is a row, and a buffer.
-        return b"".join(map(_digest, table, repeat(seed)))  # type: ignore[arg-type]
-    return b"".join(map(_hash_in_pieces, table, repeat(seed)))
+    if width >= _LETS_GO and _has_other_threads():
+        return b"".join(map(_hash_in_pieces, table, repeat(seed)))
+    step = max(_WITHOUT_PAUSE // width, 1)
+    blocks = [table[start : start + step] for start in range(0, len(table), step)]
+    # A type checker sees an array's items as anything; each is a row, and a buffer.
+    return b"".join([_hash_encoded(block, seed) for block in blocks])  # type: ignore[arg-type]
 
 
 def _hash_encoded(rows: Iterable[bytes], seed: int) -> bytes:
@@ -108,7 +111,7 @@ def _packed(column: Block | Rows) -> NDArray[np.uint8]:
         if table.shape[1] <= SHORT:
             return table
         digests = _hash_table(table, 0)
-    return np.frombuffer(digests, np.uint8).reshape(-1, DIGEST)
+    return np.ndarray((column.shape[0], DIGEST), np.uint8, digests)
 
 
 def digest_samples(columns: Sequence[Block | Rows], seed: int) -> bytes:
