@@ -16,12 +16,11 @@ functions make such); where there is no array at all, text and images may set th
 price: a list of class names in a batch that happens to be of that many samples is taken for a column.
 Everything else belongs to the batch's digest alone.
 
-Two different contents share a digest by chance alone: XXH3-128 passes the tests of a random function, though no
-proof bounds it, and nobody is kept from making collisions on purpose. Of n different batches some two collide
-with a chance of at most n²/2^129, 3·10^-23 for 10^8; of n different samples, of which 64 bits are kept, n²/2^65:
-one pair among 10^8 with 0.03 %, so that counts of unique samples are short by n²/2^65 on average. A row's
-record going in as its own digest adds as much again at 128 bits. A faster hash for tiny rows, vectorised over
-them by multiplication alone, was tried and collides on plain data (rows of -1, 0 and 1, flipped signs).
+Two different contents share a digest by chance alone: XXH3-128 passes the tests of a random function, though
+no proof bounds it, and nobody is kept from making collisions on purpose. Among n different batches there is a
+pair with one digest with a chance of at most n^2 / 2^129 (1.5e-23 for 10^8); among n different samples, of
+which 64 bits are kept, n^2 / 2^65 (0.03 % for 10^8). A faster hash of tiny rows, vectorised over them by
+multiplication alone, was tried: it collides on plain data (rows of -1, 0 and 1; flipped signs).
 
 Anything that changes a digest must change `FORMAT_VERSION`; the golden digests in the tests notice.
 """
