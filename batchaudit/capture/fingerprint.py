@@ -16,6 +16,12 @@ functions make such); where there is no array at all, text and images may set th
 price: a list of class names in a batch that happens to be of that many samples is taken for a column.
 Everything else belongs to the batch's digest alone.
 
+Two different contents share a digest by chance alone: XXH3-128 passes the tests of a random function, though
+no proof bounds it, and nobody is kept from making collisions on purpose. Among n different batches there is a
+pair with one digest with a chance of at most n^2 / 2^129 (1.5e-23 for 10^8); among n different samples, of
+which 64 bits are kept, n^2 / 2^65 (0.03 % for 10^8). A faster hash of tiny rows, vectorised over them by
+multiplication alone, was tried: it collides on plain data (rows of -1, 0 and 1; flipped signs).
+
 Anything that changes a digest must change `FORMAT_VERSION`; the golden digests in the tests notice.
 """
 
@@ -36,6 +42,8 @@ from batchaudit.capture.leaves import Walk, contents
 FORMAT_VERSION = 1
 
 _HALF = (1 << 64) - 1
+_BIG_ENDIAN = np.dtype(">u8")
+_WORD = np.dtype(np.uint64)
 _COUNT = struct.Struct("<Q").pack
 _NO_AXIS = _COUNT(_HALF)
 _PLANS_KEPT = 256  # bounds memory where every batch has a shape of its own
@@ -101,7 +109,7 @@ def _finish(
     else:
         digest = xxhash.xxh3_128_intdigest(plan.prefix + digests)
     # Each digest is two big-endian words; every second word is a low half.
-    samples = np.frombuffer(digests, ">u8")[1::2].astype(np.uint64) if columns else None
+    samples = np.frombuffer(digests, _BIG_ENDIAN)[1::2].astype(_WORD) if columns else None
     return Fingerprint(digest >> 64, digest & _HALF, samples, nbytes, unhashable)
 
 

@@ -7,6 +7,7 @@ otherwise a sample's digest would depend on its batch. Requires NumPy and xxhash
 from __future__ import annotations
 
 import _thread
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Any
@@ -26,6 +27,8 @@ DIGEST = 16  # bytes
 # getting it back takes a switch interval (5 ms) each time; a piece of this size is hashed without letting go.
 _PIECE = 64 * 1024
 _LETS_GO = 100_000
+# Within one call that joins digests no other thread can run: after so many bytes, half a millisecond, it may.
+_WITHOUT_PAUSE = 16 << 20
 
 
 def _has_other_threads() -> bool:
@@ -66,24 +69,33 @@ def _hash_in_pieces(row: NDArray[np.uint8], seed: int) -> bytes:
     return state.digest()
 
 
-def _hash_short(table: NDArray[np.uint8], seed: int) -> Iterator[bytes]:
+@functools.lru_cache(maxsize=256)
+def _of_bytes(width: int) -> Any:
+    """The dtype of a row; reading its name would take as long as hashing ten rows."""
+    return np.dtype(f"V{width}")
+
+
+def _hash_short(table: NDArray[np.uint8], seed: int) -> bytes:
     """Digests of short rows, several at a time: `tolist` of a void array is the fastest way to cut it up."""
     count, width = table.shape
     if width == 0:
-        yield _digest(b"", seed) * count
-        return
-    rows = table.view(f"V{width}").ravel()
-    for start in range(0, count, _ROWS_AT_ONCE):
-        yield b"".join(map(_digest, rows[start : start + _ROWS_AT_ONCE].tolist(), repeat(seed)))
+        return b"".join([_digest(b"", seed)] * count)
+    rows = table.view(_of_bytes(width)).ravel()
+    # Joined in between, so that other threads can run.
+    starts = range(0, count, _ROWS_AT_ONCE)
+    return b"".join([_hash_encoded(rows[start : start + _ROWS_AT_ONCE].tolist(), seed) for start in starts])
 
 
 def _hash_table(table: NDArray[np.uint8], seed: int) -> bytes:
-    if table.shape[1] <= SHORT:
-        return b"".join(_hash_short(table, seed))
-    if table.shape[1] < _LETS_GO or not _has_other_threads():
-        # A type checker sees an array's items as anything; each is a row, and a buffer.
-        return b"".join(map(_digest, table, repeat(seed)))  # type: ignore[arg-type]
-    return b"".join(map(_hash_in_pieces, table, repeat(seed)))
+    width = table.shape[1]
+    if width <= SHORT:
+        return _hash_short(table, seed)
+    if width >= _LETS_GO and _has_other_threads():
+        return b"".join(map(_hash_in_pieces, table, repeat(seed)))
+    step = max(_WITHOUT_PAUSE // width, 1)
+    blocks = [table[start : start + step] for start in range(0, len(table), step)]
+    # A type checker sees an array's items as anything; each is a row, and a buffer.
+    return b"".join([_hash_encoded(block, seed) for block in blocks])  # type: ignore[arg-type]
 
 
 def _hash_encoded(rows: Iterable[bytes], seed: int) -> bytes:
@@ -99,7 +111,7 @@ def _packed(column: Block | Rows) -> NDArray[np.uint8]:
         if table.shape[1] <= SHORT:
             return table
         digests = _hash_table(table, 0)
-    return np.frombuffer(digests, np.uint8).reshape(-1, DIGEST)
+    return np.ndarray((column.shape[0], DIGEST), np.uint8, digests)
 
 
 def digest_samples(columns: Sequence[Block | Rows], seed: int) -> bytes:
@@ -123,9 +135,9 @@ def digest_samples(columns: Sequence[Block | Rows], seed: int) -> bytes:
     parts = [_packed(column) for column in columns]
     count = len(parts[0])
     if count <= _ROWS_AT_ONCE:
-        return b"".join(_hash_short(np.concatenate(parts, axis=1), seed))
+        return _hash_short(np.concatenate(parts, axis=1), seed)
     blocks: list[bytes] = []
     for start in range(0, count, _ROWS_AT_ONCE):
         record = np.concatenate([part[start : start + _ROWS_AT_ONCE] for part in parts], axis=1)
-        blocks.extend(_hash_short(record, seed))
+        blocks.append(_hash_short(record, seed))
     return b"".join(blocks)

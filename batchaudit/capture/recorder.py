@@ -28,7 +28,13 @@ T = TypeVar("T")
 EXHAUSTED = "exhausted"
 """The hook that says that an iterator has come to its end."""
 
+_PRODUCED = Stage.PRODUCED
 _NO_STREAMS = (0,) * len(STREAMS)
+# A flag's own arithmetic takes 0.5 µs each time, 3 % of the look at a small batch.
+_PROBE, _CONSUMED, _RNG_UNREAD, _REPLAYED = map(
+    int, (Flag.PROBE, Flag.CONSUMED, Flag.RNG_UNREAD, Flag.REPLAYED)
+)
+_UNHASHABLE, _NO_SAMPLES = int(Flag.UNHASHABLE), int(Flag.NO_SAMPLES)
 # Running out is how an iterator or an index ends, not a failure.
 _ENDS = (StopIteration, StopAsyncIteration, IndexError, GeneratorExit)
 
@@ -46,6 +52,17 @@ class Journal(Protocol):
         ...
 
 
+class _Local(threading.local):
+    """What one thread is at. Defaults of the class: an attribute that is missing is slow to ask for."""
+
+    looking = False
+    ticket = 0
+    ids: np.ndarray | None = None
+    framework_worker = -1
+    framework_seed = 0
+    for_framework = False
+
+
 class _Shared:
     """What all recorders of one source and strategy have in common, in one process."""
 
@@ -53,7 +70,7 @@ class _Shared:
         self.journal = journal
         self.key = key
         self.passes = passes
-        self.local = threading.local()
+        self.local = _Local()
         self.probing = False
         self.epoch = 0
         self.in_order: deque[int] | None = None
@@ -113,13 +130,14 @@ class Recorder:
         Returns:
             What `make` returned, untouched.
         """
-        local = self._shared.local
+        shared, streams = self._shared, self._streams
+        local = shared.local
         # `__iter__` of a source may call its own `__getitem__`.
-        if getattr(local, "looking", False) or self.closed():
+        if local.looking or (shared.journal.closed and self.closed()):
             return make(*args)
         local.looking, local.ids, local.ticket = True, None, 0
         try:
-            before = self._streams.read()
+            before = streams.read()
             began = time.monotonic_ns()
             try:
                 batch = make(*args)
@@ -130,13 +148,13 @@ class Recorder:
                 self.raised(error)
                 raise
             ended = time.monotonic_ns()
-            after = self._streams.read_again()
+            after = streams.read_again()
         finally:
             local.looking = False
-        flags = (Flag.PROBE if self._shared.probing else 0) | (Flag.RNG_UNREAD if self._streams.unread else 0)
-        place = self._take_place(index)
+        flags = (_PROBE if shared.probing else 0) | (_RNG_UNREAD if streams.unread else 0)
+        place = None if shared.passes is None else self._take_place(index)
         if place is not None:
-            flags |= Flag.CONSUMED
+            flags |= _CONSUMED
         self._note_produced(batch, index, began, ended, before, after, flags, place)
         return batch
 
@@ -144,7 +162,7 @@ class Recorder:
         """Notes a batch that a worker emitted without asking the source: one it inherited or kept."""
         now = time.monotonic_ns()
         self._shared.local.ids = None
-        self._note_produced(batch, -1, now, now, _NO_STREAMS, _NO_STREAMS, Flag.REPLAYED)
+        self._note_produced(batch, -1, now, now, _NO_STREAMS, _NO_STREAMS, _REPLAYED)
 
     def note_ids(self, ids: np.ndarray) -> None:
         """Takes the sample ids of the batch that is being made in this thread.
@@ -195,7 +213,7 @@ class Recorder:
         A framework's thread may draw ahead while its `fit` is over and nobody claims the source any more.
         """
         local = self._shared.local
-        before, local.for_framework = getattr(local, "for_framework", False), True
+        before, local.for_framework = local.for_framework, True
         try:
             yield
         finally:
@@ -203,8 +221,8 @@ class Recorder:
 
     def take_ticket(self) -> int:
         """The ticket of the batch last produced in this thread, once; 0 where none was."""
-        ticket: int = getattr(self._shared.local, "ticket", 0)
-        self._shared.local.ticket = 0
+        local = self._shared.local
+        ticket, local.ticket = local.ticket, 0
         return ticket
 
     def hand_on(self, ticket: int) -> None:
@@ -232,7 +250,7 @@ class Recorder:
     def asked_by_consumer(self) -> bool:
         """Whether who asks for a batch in this thread is who consumes it, as far as anybody has said."""
         passes, local = self._shared.passes, self._shared.local
-        return passes is not None and passes.free and not getattr(local, "for_framework", False)
+        return passes is not None and passes.free and not local.for_framework
 
     def claim(self) -> None:
         """Somebody who sees what reaches the model says from now on what was delivered."""
@@ -276,7 +294,7 @@ class Recorder:
         """
         now = time.monotonic_ns()
         self._shared.local.ids = None
-        flag = Flag.PROBE if probe else Flag.CONSUMED
+        flag = _PROBE if probe else _CONSUMED
         self._note_produced(batch, -1, now - waited_ns, now, _NO_STREAMS, _NO_STREAMS, flag, (epoch, step))
 
     def deliver(
@@ -303,7 +321,7 @@ class Recorder:
         seen, flags = _look(batch)
         self._append(
             Event(
-                stage=Stage.DELIVERED, flags=flags | (Flag.PROBE if probe else 0),
+                stage=Stage.DELIVERED, flags=flags | (_PROBE if probe else 0),
                 thread=threading.get_native_id(), epoch=epoch, step=step,
                 ticket=ticket, digest_hi=seen.digest_hi, digest_lo=seen.digest_lo, nbytes=seen.nbytes,
                 began_ns=now - waited_ns, ended_ns=now, samples=seen.samples,
@@ -366,21 +384,19 @@ class Recorder:
     ) -> None:
         seen, more = _look(batch)
         shared = self._shared
+        local = shared.local
         epoch, step = place or (shared.epoch, -1)
-        shared.local.ticket = self._append(
-            Event(
-                stage=Stage.PRODUCED, flags=flags | more, thread=threading.get_native_id(),
-                epoch=epoch, step=step, index=index, digest_hi=seen.digest_hi, digest_lo=seen.digest_lo,
-                nbytes=seen.nbytes, began_ns=began, ended_ns=ended,
-                streams_before=before, streams_after=after,
-                samples=seen.samples, ids=self._ids(batch, seen),
-                framework_worker=getattr(shared.local, "framework_worker", -1),
-                framework_seed=getattr(shared.local, "framework_seed", 0),
-                text="; ".join(seen.unhashable)[:2000],
-            )
+        ids = local.ids if shared.key is None else self._keyed(batch, seen)
+        text = "; ".join(seen.unhashable)[:2000] if seen.unhashable else ""
+        # In the order of the fields: by keyword, an event takes three times as long to make, 0.5 µs.
+        event = Event(
+            _PRODUCED, flags | more, threading.get_native_id(), epoch, step, index, 0, seen.digest_hi,
+            seen.digest_lo, seen.nbytes, began, ended, before, after, local.framework_worker,
+            local.framework_seed, seen.samples, ids if one_each(ids, seen) else None, text,
         )  # fmt: skip
+        ticket = local.ticket = self._append(event)
         if shared.in_order is not None:
-            shared.in_order.append(shared.local.ticket)
+            shared.in_order.append(ticket)
 
     def _take_place(self, index: int) -> tuple[int, int] | None:
         """Epoch and step, where whoever asked for the batch is its consumer."""
@@ -390,12 +406,6 @@ class Recorder:
         if self._pass is None:
             self._pass = Pass(passes)
         return self._pass.take(index)
-
-    def _ids(self, batch: object, seen: Fingerprint) -> np.ndarray | None:
-        if self._shared.key is not None:
-            return self._keyed(batch, seen)
-        ids = getattr(self._shared.local, "ids", None)
-        return ids if one_each(ids, seen) else None
 
     def _keyed(self, batch: object, seen: Fingerprint) -> np.ndarray | None:
         """The ids that the user's own function gives."""
@@ -435,6 +445,6 @@ def _look(batch: object) -> tuple[Fingerprint, int]:
     try:
         seen = fingerprint(batch, strict=False)
     except Exception:  # an exotic object must not stop a training: its record says that it was not hashed
-        return Fingerprint(0, 0, None, 0), Flag.UNHASHABLE | Flag.NO_SAMPLES
-    flags = Flag.UNHASHABLE if seen.unhashable else 0
-    return seen, flags | (Flag.NO_SAMPLES if seen.samples is None else 0)
+        return Fingerprint(0, 0, None, 0), _UNHASHABLE | _NO_SAMPLES
+    flags = _UNHASHABLE if seen.unhashable else 0
+    return seen, flags | (_NO_SAMPLES if seen.samples is None else 0)

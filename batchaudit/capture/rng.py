@@ -17,6 +17,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from xxhash import xxh3_64_intdigest
@@ -245,21 +246,31 @@ class StreamReader:
         return found.looked_at
 
     def _fingerprints(self, private: tuple[Stream, ...], last: _LastRead) -> tuple[int, int, int, int, int]:
-        values = []
-        for name, fingerprint in _GLOBAL_STREAMS:
-            try:
-                values.append(fingerprint())
-            except Exception:  # training goes on; the record says that this stream was not read
-                values.append(0)
-                _note_unread(last, name)
         try:
-            values.append(_combined(private) if private else 0)
-        except Exception:
-            values.append(0)
-            _note_unread(last, "private")
+            states = (
+                _numpy.fingerprint(),
+                _python.fingerprint(),
+                _torch(),
+                _tensorflow(),
+                _combined(private) if private else 0,
+            )
+        except Exception:  # training goes on; the record says which stream was not read
+            states = _one_by_one(private, last)
         if self._walk_failed:
             _note_unread(last, "private")
-        return tuple(values)  # type: ignore[return-value]
+        return states
+
+
+def _one_by_one(private: tuple[Stream, ...], last: _LastRead) -> tuple[int, int, int, int, int]:
+    """The states of all streams, 0 for those that cannot be read."""
+    values = []
+    for name, fingerprint in (*_GLOBAL_STREAMS, ("private", partial(_combined, private))):
+        try:
+            values.append(fingerprint() if name != "private" or private else 0)
+        except Exception:
+            values.append(0)
+            _note_unread(last, name)
+    return tuple(values)  # type: ignore[return-value]
 
 
 def _note_unread(last: _LastRead, name: str) -> None:

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from batchaudit.journal.columns import columns_of, joined, rows_of
 from batchaudit.journal.header import Header
 from batchaudit.journal.layout import KIND_HEADER, RECORD, STREAMS, IdKind, Stage
+from batchaudit.journal.ragged import take
+from batchaudit.journal.sample_frame import Counts, sample_frame
 from batchaudit.journal.scan import Scan
 
 if TYPE_CHECKING:
@@ -41,58 +44,67 @@ class Part(NamedTuple):
     texts: dict[int, str]
 
 
-def extract(scan: Scan, header: Header, rows: Array) -> Part:
-    """Takes the events among `rows` out of a scanned file, and lets go of its bytes."""
-    rows = rows[scan.records["kind"][rows] < KIND_HEADER]
-    records = scan.records[rows]
-    at = scan.starts[rows] + RECORD.itemsize // 8
-    samples = records["sample_count"].astype(np.int64)
-    ids = records["id_count"].astype(np.int64)
-    sizes = records["text_bytes"].astype(np.int64)
-    texts = {}
-    for row in np.flatnonzero(sizes).tolist():
-        start = int(at[row] + samples[row] + ids[row])
-        raw = scan.words[start : start + (int(sizes[row]) + 7) // 8].tobytes()
-        texts[row] = raw[: int(sizes[row])].decode(errors="replace")
-    digests = scan.words[_ragged(at, samples)]
-    return Part(header, records, digests, scan.words[_ragged(at + samples, ids)].view("<i8"), texts)
+def extract(scan: Scan, header: Header, rows: Array | None) -> Part:
+    """The events of a scanned file in the order of their numbers.
+
+    Args:
+        scan: the file.
+        header: its header.
+        rows: which of the scan's records to take, in this order; None for all as they are.
+    """
+    if rows is None:
+        return Part(header, scan.records, scan.digests, scan.ids, scan.texts)
+    is_event = scan.kinds < KIND_HEADER
+    rows = (np.cumsum(is_event) - 1)[rows[is_event[rows]]]
+    samples = scan.records["sample_count"].astype(np.int64)
+    ids = scan.records["id_count"].astype(np.int64)
+    texts = {row: scan.texts[old] for row, old in enumerate(rows.tolist()) if old in scan.texts}
+    return Part(
+        header,
+        rows_of(scan.records, rows),
+        take(scan.digests, (np.cumsum(samples) - samples)[rows], samples[rows]),
+        take(scan.ids, (np.cumsum(ids) - ids)[rows], ids[rows]),
+        texts,
+    )
 
 
 def build(parts: list[Part]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The events, sorted by (began_ns, file, seq), and the samples that hang on them."""
-    records = np.concatenate([np.empty(0, RECORD), *(part.records for part in parts)])
+    records = joined([part.records for part in parts], RECORD)
     file = np.repeat(np.arange(len(parts)), [len(part.records) for part in parts])
+    counts = Counts(*(records[name].astype(np.int64) for name in ("sample_count", "id_count")))
     # The files come in order, and their records too: a stable sort of the times is all that is left.
-    order = np.argsort(records["began_ns"], kind="stable")
-    samples = _samples(parts, records, order)
+    began = records["began_ns"].copy()
+    order = np.argsort(began, kind="stable") if (began[1:] < began[:-1]).any() else None
+    if order is not None:
+        records, file = rows_of(records, order), file[order]
+    digests, ids = ([getattr(part, name) for part in parts] for name in ("digests", "ids"))
+    unsigned = records["id_kind"] == IdKind.UNSIGNED
+    samples = sample_frame(digests, ids, counts, unsigned, order)
     texts = _texts(parts, order)
-    return _events([part.header for part in parts], file[order], records[order], texts), samples
+    return _events([part.header for part in parts], file, columns_of(records), texts), samples
 
 
-def _events(headers: list[Header], file: Array, records: Array, texts: Array) -> pd.DataFrame:
+def _events(headers: list[Header], file: Array, known: dict[str, Array], texts: Array) -> pd.DataFrame:
     import pandas as pd
 
     said: dict[str, Any] = {name: _categories(headers, name, file) for name in _FILE_TEXTS}
     for name in _FILE_NUMBERS:
         said[name] = _of_files(headers, name)[file]
     columns: dict[str, Any] = {name: said[name] for name in ("run", "attempt", "source", "strategy")}
-    stage = records["kind"].astype(np.int8)
-    columns["stage"] = _categorical(stage, [each.name.lower() for each in Stage])
+    columns["stage"] = _categorical(known["kind"], [each.name.lower() for each in Stage])
     columns |= {name: said[name] for name in ("host", "rank")}
-    columns["worker"] = _workers(headers, file, records)
+    columns["worker"] = _workers(headers, file, known)
     columns["pid"] = said["pid"]
-    for name in ("thread", "epoch", "step", "seq", "index"):
-        columns[name] = records[name].astype(np.int64)
-    columns["ticket"] = _tickets(headers, file, records)
-    columns |= {name: records[name].astype(np.uint64) for name in ("digest_hi", "digest_lo")}
-    columns["samples"] = records["sample_count"].astype(np.int64)
-    columns |= {name: records[name].astype(np.int64) for name in ("nbytes", "began_ns", "ended_ns")}
-    for number, stream in enumerate(STREAMS):
+    columns |= {name: known[name] for name in ("thread", "epoch", "step", "seq", "index")}
+    columns["ticket"] = _tickets(headers, file, known)
+    columns |= {name: known[name] for name in ("digest_hi", "digest_lo")}
+    columns["samples"] = known["sample_count"]
+    columns |= {name: known[name] for name in ("nbytes", "began_ns", "ended_ns")}
+    for stream in STREAMS:
         for when in ("before", "after"):
-            columns[f"rng_{stream}_{when}"] = records[f"streams_{when}"][:, number].astype(np.uint64)
-    columns["framework_worker"] = records["framework_worker"].astype(np.int64)
-    columns["framework_seed"] = records["framework_seed"].astype(np.uint64)
-    columns["flags"] = records["flags"].astype(np.int64)
+            columns[f"rng_{stream}_{when}"] = known[f"rng_{stream}_{when}"]
+    columns |= {name: known[name] for name in ("framework_worker", "framework_seed", "flags")}
     columns["text"] = texts
     return pd.DataFrame(columns, copy=False)
 
@@ -121,11 +133,11 @@ def _categorical(codes: Array, values: list[str]) -> Any:
     return pd.Categorical.from_codes(codes, pd.Index(values, dtype=object))
 
 
-def _tickets(headers: list[Header], file: Array, records: Array) -> Array:
+def _tickets(headers: list[Header], file: Array, known: dict[str, Array]) -> Array:
     """A produced event's own ticket; for another that of the produced event it came from; 0 = unknown."""
     file_ids = np.array([header.file_id for header in headers], np.uint64)
-    own = (file_ids[file] << np.uint64(32)) + records["seq"] + np.uint64(1)
-    tickets = np.where(records["kind"] == Stage.PRODUCED, own, records["ticket"].astype(np.uint64))
+    own = (file_ids[file] << np.uint64(32)) + known["seq"].view(np.uint64) + np.uint64(1)
+    tickets = np.where(known["kind"] == Stage.PRODUCED, own, known["ticket"])
     # Two of very many files may have drawn the same id: what their tickets name can then not be known.
     keys_of_id: dict[int, set[int]] = {}
     for header in headers:
@@ -136,7 +148,7 @@ def _tickets(headers: list[Header], file: Array, records: Array) -> Array:
     return tickets
 
 
-def _workers(headers: list[Header], file: Array, records: Array) -> Array:
+def _workers(headers: list[Header], file: Array, known: dict[str, Array]) -> Array:
     """The ordinal of each event's (host, rank, process, thread) among those that produce; -1 for others.
 
     It counts by first appearance, apart in each run, source, strategy and attempt. The consumer is no worker,
@@ -144,90 +156,28 @@ def _workers(headers: list[Header], file: Array, records: Array) -> Array:
     """
     groups, _ = _codes(headers, "run", "source", "strategy", "attempt")
     # The process' start beside its pid: pids are given out again.
-    processes, known = _codes(headers, "host", "rank", "pid", "process_started")
-    threads, thread = np.unique(records["thread"], return_inverse=True)
-    replica = (groups[file] * len(known) + processes[file]) * len(threads) + thread
-    produced = records["kind"] == Stage.PRODUCED
+    processes, named = _codes(headers, "host", "rank", "pid", "process_started")
+    threads, thread = np.unique(known["thread"], return_inverse=True)
+    replica = (groups[file] * len(named) + processes[file]) * len(threads) + thread
+    produced = known["kind"] == Stage.PRODUCED
     replicas, first = np.unique(replica[produced], return_index=True)
     ordinals = np.empty(len(replicas), np.int64)
-    by_appearance = np.lexsort((first, replicas // max(len(known) * len(threads), 1)))
-    group = (replicas // max(len(known) * len(threads), 1))[by_appearance]
+    by_appearance = np.lexsort((first, replicas // max(len(named) * len(threads), 1)))
+    group = (replicas // max(len(named) * len(threads), 1))[by_appearance]
     ordinals[by_appearance] = np.arange(len(replicas)) - np.searchsorted(group, group)
-    workers = np.full(len(records), -1, np.int64)
+    workers = np.full(len(file), -1, np.int64)
     if len(replicas):
         found = np.searchsorted(replicas, replica).clip(max=len(replicas) - 1)
-        known_here = (replicas[found] == replica) & (records["kind"] != Stage.DELIVERED)
+        known_here = (replicas[found] == replica) & (known["kind"] != Stage.DELIVERED)
         workers[known_here] = ordinals[found[known_here]]
     return workers
 
 
-def _texts(parts: list[Part], order: Array) -> Array:
-    texts = np.full(len(order), "", object)
+def _texts(parts: list[Part], order: Array | None) -> Array:
+    texts = np.full(sum(len(part.records) for part in parts), "", object)
     base = 0
     for part in parts:
         for row, text in part.texts.items():
             texts[base + row] = text
         base += len(part.records)
-    return texts[order]
-
-
-def _samples(parts: list[Part], records: Array, order: Array) -> pd.DataFrame:
-    """One row a sample, in the order of the events; an event may have ids, or digests, or both."""
-    import pandas as pd
-
-    digest_counts = records["sample_count"].astype(np.int64)
-    id_counts = records["id_count"].astype(np.int64)
-    rows = np.maximum(digest_counts, id_counts)[order]
-    digest, no_digest = _spread([part.digests for part in parts], np.uint64, digest_counts, rows, order)
-    bits, no_id = _spread([part.ids for part in parts], np.int64, id_counts, rows, order)
-    unsigned = np.repeat(records["id_kind"][order] == IdKind.UNSIGNED, rows)
-    columns: dict[str, Any] = {
-        "event": np.repeat(np.arange(len(order)), rows),
-        "position": _ragged(np.zeros_like(rows), rows, np.int32),
-        "digest": pd.arrays.IntegerArray(digest, no_digest) if no_digest.any() else digest,
-        "id": _ids(bits, unsigned, no_id),
-    }
-    return pd.DataFrame(columns, copy=False)
-
-
-def _spread(
-    values: list[Array], dtype: type, counts: Array, rows: Array, order: Array
-) -> tuple[Array, Array]:
-    """The values of the events in `order`, each over its `rows`: 0 where it has none, and which those are."""
-    flat = np.concatenate([np.empty(0, dtype), *values])
-    ends = np.cumsum(counts)
-    starts, counts = (ends - counts)[order], counts[order]
-    in_order = not (np.diff(order) < 0).any()
-    found = flat if in_order else flat[_ragged(starts, counts)]
-    if (counts == rows).all():
-        return found, np.zeros(len(found), bool)
-    missing = _ragged(np.zeros_like(rows), rows) >= np.repeat(counts, rows)
-    spread: Array = np.zeros(len(missing), dtype)
-    spread[~missing] = found
-    return spread, missing
-
-
-def _ids(bits: Array, unsigned: Array, missing: Array) -> Any:
-    """Nullable integers: Int64, or UInt64 where an id needs it; Python's where no one type holds all."""
-    import pandas as pd
-
-    if not (unsigned & (bits < 0)).any():
-        return pd.arrays.IntegerArray(bits, missing)
-    if not (~unsigned & (bits < 0)).any():
-        return pd.arrays.IntegerArray(bits.view(np.uint64), missing)
-    ids = np.where(unsigned, bits.view(np.uint64).astype(object), bits.astype(object))
-    ids[missing] = pd.NA
-    return ids
-
-
-def _ragged(starts: Array, counts: Array, dtype: type = np.int64) -> Array:
-    """The indices starts[i], starts[i] + 1, ... of counts[i] values each, one after the other."""
-    if len(counts) and (counts == counts[0]).all():
-        # The usual case, batches of one size: one pass over the memory instead of three.
-        return (starts.astype(dtype)[:, None] + np.arange(counts[0], dtype=dtype)).ravel()
-    ends = np.cumsum(counts)
-    total = int(ends[-1]) if len(ends) else 0
-    indices: Array = np.arange(total, dtype=dtype) + np.repeat(
-        (starts - (ends - counts)).astype(dtype), counts
-    )
-    return indices
+    return texts if order is None else texts[order]

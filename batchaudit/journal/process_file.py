@@ -75,7 +75,10 @@ class JournalFile:
             covered = encode(seq, event)
         except Exception:
             covered = encode(seq, repaired(event))
-        self._write(seal(covered, self.key))
+        record = seal(covered, self.key)
+        done = os.write(self.fd, record)
+        if done != len(record):
+            self._finish(record, done)
         if seq % _HEADER_EVERY == _HEADER_EVERY - 1:
             self._write_header_copy(KIND_HEADER)
         return self._tickets + seq

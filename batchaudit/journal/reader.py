@@ -16,7 +16,7 @@ from batchaudit.errors import JournalError
 from batchaudit.journal.frames import Part, build, extract
 from batchaudit.journal.header import Header
 from batchaudit.journal.layout import FAILED_SUFFIX, KIND_END, SUFFIX
-from batchaudit.journal.scan import Scan, scan
+from batchaudit.journal.scan import Scan, scan_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,10 +136,10 @@ def _failure(mark: Path) -> str:
     return f"{mark.name.removesuffix(FAILED_SUFFIX)}: {reason or 'logging stopped'}"
 
 
-def _by_number(seqs: Array) -> tuple[Array, Array]:
-    """The different sequence numbers in order, and the row where each is first seen."""
+def _by_number(seqs: Array) -> tuple[Array, Array | None]:
+    """The different sequence numbers in order, and the row where each is first seen; None for all."""
     if (np.diff(seqs) > 0).all():
-        return seqs, np.arange(len(seqs))
+        return seqs, None
     numbers, rows = np.unique(seqs, return_index=True)
     return numbers, rows
 
@@ -167,25 +167,24 @@ class _Files:
     def add(self, path: Path) -> OSError | None:
         """Takes in one file; returns the error if the system would not let it be read."""
         try:
-            data = path.read_bytes()
+            with path.open("rb") as file:
+                found = scan_file(file, os.fstat(file.fileno()).st_size)
         except OSError as error:
             self.unreadable.append(path.name)
             return error
-        try:
-            found = scan(data)
         except JournalError as error:
             raise JournalError(f"cannot read {path}: {error}") from None
         self.bytes_dropped += found.bytes_dropped
         if found.header is None:
             # An empty file is that of a process which was killed before it wrote anything.
-            (self.unreadable if data else self.not_begun).append(path.name)
+            (self.unreadable if found.size else self.not_begun).append(path.name)
         else:
             self._take(path.name, found, found.header)
         return None
 
     def _take(self, name: str, found: Scan, header: Header) -> None:
-        seqs, rows = _by_number(found.records["seq"].astype(np.int64))
-        self.repeats += len(found.records) - len(seqs)
+        seqs, rows = _by_number(found.seqs)
+        self.repeats += len(found.seqs) - len(seqs)
         # A copy of a file under another name is that file: its key tells.
         known = self.known.get(header.key)
         if known is None:
@@ -194,8 +193,8 @@ class _Files:
             fresh = ~np.isin(seqs, known.seqs)
             self.repeats += int((~fresh).sum())
             known.seqs = np.union1d(known.seqs, seqs)
-            rows = rows[fresh]
-        known.ended |= bool((found.records["kind"] == KIND_END).any())
+            rows = np.flatnonzero(fresh) if rows is None else rows[fresh]
+        known.ended |= bool((found.kinds == KIND_END).any())
         self.parts.append((name, extract(found, header, rows)))
 
     def health(self, files: int, records: int, failures: tuple[str, ...]) -> Health:

@@ -1,138 +1,195 @@
-"""Finds the undamaged records of one journal file's bytes: see docs/journal-format.md.
+"""Takes the undamaged records out of one journal file: see docs/journal-format.md.
 
-Requires what layout requires. A record counts only if its checksum, keyed by the file, verifies; where
-one does not, the search goes on at the next mark that begins a record that does.
+Requires what layout requires. A record counts only if its checksum, keyed by the file, verifies; where one
+does not, the search goes on at the next mark that begins a record that does. The file is read piece by piece,
+and of each piece only what the records hold is kept.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import io
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from xxhash import xxh3_64_intdigest
 
-from batchaudit.journal.header import Header, find_header, header_size
-from batchaudit.journal.layout import (
-    COVERED,
-    FIXED,
-    HEAD,
-    KIND_END,
-    KIND_HEADER,
-    PREFIX,
-    RECORD,
-    SYNC,
-    IdKind,
-    Stage,
-)
+from batchaudit.journal.columns import joined, rows_of
+from batchaudit.journal.header import Header, decode_header, find_header, header_size
+from batchaudit.journal.layout import FIXED, HEAD, KIND_END, KIND_HEADER, RECORD, IdKind, Stage
+from batchaudit.journal.ragged import take
+from batchaudit.journal.walk import LOOK, walk
 
 Array = np.ndarray[Any, Any]
 
 _WORDS = RECORD.itemsize // 8
 _KINDS = [*Stage, KIND_HEADER, KIND_END]
-_CHUNK = 8_192  # records gathered at once: the index that NumPy needs for it stays in the cache
 
 
 class Scan(NamedTuple):
-    """What one file's bytes hold.
+    """What one file holds.
 
     Attributes:
         header: the file's header, or None where no undamaged one is left: then there are no records either.
-        records: the fixed parts, dtype RECORD, shape (n,), in the file's order; the end and copies of the
-            header are among them.
-        words: uint64: the bytes in which the records lie.
-        starts: int64, shape (n,): the word at which each record begins.
-        bytes_dropped: how many bytes belong to nothing that could be verified.
+        seqs: int64: the sequence numbers of all records, the end and copies of the header among them, in the
+            file's order.
+        kinds: uint8: what kind of record each of them is.
+        records: the events' fixed parts, dtype RECORD, in the file's order.
+        digests: uint64: the samples' digests, event after event.
+        ids: int64: the bits of the ids, event after event.
+        texts: the texts that are not empty, by the number of their event.
+        size: bytes of the file.
+        bytes_dropped: how many of them belong to nothing that could be verified.
     """
 
     header: Header | None
+    seqs: Array
+    kinds: Array
     records: Array
-    words: Array
-    starts: Array
+    digests: Array
+    ids: Array
+    texts: dict[int, str]
+    size: int
+    bytes_dropped: int
+
+
+class _Piece(NamedTuple):
+    """What the records of one window hold; as in `Scan`."""
+
+    seqs: Array
+    kinds: Array
+    records: Array
+    digests: Array
+    ids: Array
+    texts: dict[int, str]
     bytes_dropped: int
 
 
 def scan(data: bytes) -> Scan:
-    """Reads the bytes of one file; damage is counted, never raised.
+    """As `scan_file`, of bytes that are at hand."""
+    return scan_file(io.BytesIO(data), len(data))
+
+
+def scan_file(file: BinaryIO, size: int) -> Scan:
+    """Reads one file; damage is counted, never raised.
+
+    Args:
+        file: opened at its beginning.
+        size: how many bytes of it are read, at most.
+
+    Returns:
+        What it holds.
 
     Raises:
         JournalError: the file is of a version that cannot be read.
+        OSError: it cannot be read.
     """
-    header = find_header(data)
-    if header is None:
-        nothing = np.empty(0, np.int64)
-        return Scan(None, np.empty(0, RECORD), nothing.view("<u8"), nothing, len(data))
-    offsets, dropped = _verified(data, header_size(data), header.key)
-    words, starts = _aligned(data, offsets)
-    records = _gather(words, starts)
+    window = file.read(min(size, LOOK))
+    header = decode_header(window)
+    if header is None and len(window) < size:
+        window += file.read(size - len(window))
+        size = len(window)
+    header = header or find_header(window)
+    pieces = [_nothing(0 if header else size)]
+    if header is not None:
+        pieces += _pieces(file, window, size, header)
+    base = 0
+    texts: dict[int, str] = {}
+    for piece in pieces:
+        texts |= {base + row: text for row, text in piece.texts.items()}
+        base += len(piece.records)
+    return Scan(
+        header=header,
+        seqs=_joined(pieces, "seqs"),
+        kinds=_joined(pieces, "kinds"),
+        records=joined([piece.records for piece in pieces], RECORD),
+        digests=_joined(pieces, "digests"),
+        ids=_joined(pieces, "ids"),
+        texts=texts,
+        size=size,
+        bytes_dropped=sum(piece.bytes_dropped for piece in pieces),
+    )
+
+
+def _joined(pieces: list[_Piece], name: str) -> Array:
+    return np.concatenate([getattr(piece, name) for piece in pieces])
+
+
+def _nothing(bytes_dropped: int) -> _Piece:
+    numbers = np.empty(0, np.int64)
+    return _Piece(
+        numbers, np.empty(0, np.uint8), np.empty(0, RECORD), numbers.view("<u8"), numbers, {}, bytes_dropped
+    )
+
+
+def _pieces(file: BinaryIO, window: bytes, size: int, header: Header) -> Iterator[_Piece]:
+    """Walks through the file, whose first bytes are `window`."""
+    before = 0  # bytes of the file before the window
+    position = header_size(window)
+    more = LOOK
+    while True:
+        found = walk(window, position, size - before, header.key)
+        last = before + len(window) >= size
+        # No record can begin in what is left of the last window.
+        dropped = found.dropped + (len(window) - found.rest if last else 0)
+        yield _taken(window, found.offsets, dropped)
+        if last:
+            return
+        # A record may be longer than the window; a damaged one may say that it is, up to the file's end.
+        more = LOOK if found.rest else 2 * more
+        wanted = min(more, size - before - len(window))
+        before += found.rest
+        read = file.read(wanted)
+        window, position = window[found.rest :] + read, 0
+        if len(read) < wanted:  # it was cut meanwhile
+            size = before + len(window)
+
+
+def _taken(window: bytes, offsets: Array, dropped: int) -> _Piece:
+    """Takes what records hold out of the bytes in which they lie."""
+    if not len(offsets):
+        return _nothing(dropped)
+    words, starts = _aligned(window, offsets)
+    records = take(words, starts, np.full(len(starts), _WORDS)).view(RECORD)
     sound = _is_sound(records)
     if not sound.all():
         dropped += int((records["length"][~sound].astype(np.int64) + HEAD.size).sum())
         records, starts = records[sound], starts[sound]
-    return Scan(header, records, words, starts, dropped)
+    seqs, kinds = records["seq"].astype(np.int64), records["kind"].copy()
+    is_event = kinds < KIND_HEADER
+    if not is_event.all():
+        records, starts = rows_of(records, np.flatnonzero(is_event)), starts[is_event]
+    at = starts + _WORDS
+    samples = records["sample_count"].astype(np.int64)
+    ids = records["id_count"].astype(np.int64)
+    return _Piece(
+        seqs,
+        kinds,
+        records,
+        take(words, at, samples),
+        take(words, at + samples, ids).view("<i8"),
+        _texts(words, at + samples + ids, records["text_bytes"]),
+        dropped,
+    )
 
 
-def _verified(data: bytes, position: int, key: int) -> tuple[list[int], int]:
-    """Where records whose checksum verifies begin, and how many bytes lie outside of them."""
-    view = memoryview(data)
-    unpack = HEAD.unpack_from
-    end = len(data)
-    offsets: list[int] = []
-    dropped = 0
-    while position <= end - RECORD.itemsize:
-        sync, checksum, length = unpack(data, position)
-        stop = position + 16 + length
-        if (
-            sync == SYNC
-            and length >= FIXED
-            and stop <= end
-            and xxh3_64_intdigest(view[position + 12 : stop], key) == checksum
-        ):
-            offsets.append(position)
-            position = stop
-        else:
-            following = _next_candidate(data, position + 1)
-            dropped += following - position
-            position = following
-    return offsets, dropped + end - position
+def _texts(words: Array, starts: Array, sizes: Array) -> dict[int, str]:
+    texts = {}
+    for row in np.flatnonzero(sizes).tolist():
+        start, size = int(starts[row]), int(sizes[row])
+        texts[row] = words[start : start + (size + 7) // 8].tobytes()[:size].decode(errors="replace")
+    return texts
 
 
-assert (
-    HEAD.size == 16 and PREFIX.size == 12
-)  # the numbers above: attribute look-ups would cost a tenth of the time
-
-
-def _next_candidate(data: bytes, position: int) -> int:
-    """The next mark whose counts agree with its length: few others are worth a checksum."""
-    while True:
-        position = data.find(SYNC, position)
-        if position < 0:
-            return len(data)
-        if len(data) - position >= RECORD.itemsize:
-            length, _, _, _, _, samples, ids, text, *_ = COVERED.unpack_from(data, position + PREFIX.size)
-            if length == FIXED + 8 * (samples + ids) + (text + 7) // 8 * 8:
-                return position
-        position += 1
-
-
-def _aligned(data: bytes, offsets: list[int]) -> tuple[Array, Array]:
+def _aligned(window: bytes, offsets: Array) -> tuple[Array, Array]:
     """The records as one array of words; copied only where damage has moved them off the words' bounds."""
-    starts = np.array(offsets, np.int64)
-    if not (starts & 7).any():
-        return np.frombuffer(data, "<u8", count=len(data) // 8), starts >> 3
-    records = [data[at : at + HEAD.size + HEAD.unpack_from(data, at)[2]] for at in offsets]
+    if not (offsets & 7).any():
+        return np.frombuffer(window, "<u8", count=len(window) // 8), offsets >> 3
+    places = offsets.tolist()
+    records = [window[at : at + HEAD.size + HEAD.unpack_from(window, at)[2]] for at in places]
     # Written by another program, a record might not be of whole words: it is cut, and found unsound.
     records = [record[: len(record) // 8 * 8] for record in records]
     sizes = np.array([len(record) for record in records], np.int64) >> 3
     return np.frombuffer(b"".join(records), "<u8"), np.cumsum(sizes) - sizes
-
-
-def _gather(words: Array, starts: Array) -> Array:
-    records = np.empty(len(starts), RECORD)
-    rows = records.view("<u8").reshape(len(starts), _WORDS)
-    columns = np.arange(_WORDS)
-    for low in range(0, len(starts), _CHUNK):
-        rows[low : low + _CHUNK] = words[starts[low : low + _CHUNK, None] + columns]
-    return records
 
 
 def _is_sound(records: Array) -> Array:

@@ -366,6 +366,20 @@ def test_a_second_thread_changes_the_way_and_not_the_digest():
         other.join()
 
 
+@pytest.mark.parametrize("width", [100, 1_000])
+def test_where_hashing_pauses_changes_no_digest(width, monkeypatch):
+    rows = np.random.default_rng(0).integers(0, 256, (57, width), np.uint8)
+    batches = [rows, (rows, np.arange(57))]
+    at_once = [key(batch) for batch in batches]
+    joined = []
+    hash_rows = leaf_rows._hash_encoded
+    monkeypatch.setattr(leaf_rows, "_hash_encoded", lambda *a: joined.append(1) or hash_rows(*a))
+    monkeypatch.setattr(leaf_rows, "_WITHOUT_PAUSE", 10 * width)
+    monkeypatch.setattr(leaf_rows, "_ROWS_AT_ONCE", 10)
+    assert [key(batch) for batch in batches] == at_once
+    assert len(joined) >= 12
+
+
 def test_plans_are_bounded():
     for length in range(2 * module._PLANS_KEPT):
         fingerprint(np.zeros(length + 1, np.int8))

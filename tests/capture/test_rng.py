@@ -346,6 +346,34 @@ def test_a_generator_made_anew_each_batch_is_not_searched_for_each_time(monkeypa
     assert len(looks) > 20 * regular
 
 
+@pytest.mark.parametrize(
+    "generators", [[], [random.Random(1), np.random.default_rng(2)]], ids=["none", "two"]
+)
+def test_a_source_is_searched_after_1_2_4_8_batches_and_not_in_between(generators, monkeypatch):
+    batches_before = []
+    find = rng.find_streams
+    monkeypatch.setattr(
+        rng, "find_streams", lambda *args: batches_before.append(reader._batches) or find(*args)
+    )
+    reader = StreamReader(Source(*generators))
+    for _ in range(1_000):
+        reader.read()
+        reader.read_again()
+    assert batches_before == [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+
+
+def test_what_watches_a_stream_is_made_once(monkeypatch):
+    made = []
+    watch = rng.watch
+    monkeypatch.setattr(rng, "watch", lambda owner: made.append(type(owner)) or watch(owner))
+    reader = StreamReader(Source(random.Random(1), np.random.default_rng(2)))
+    for _ in range(100):
+        reader.read()
+        reader.read_again()
+    private = [kind for kind in made if kind is not np.random.RandomState]
+    assert len(private) <= 2 + 2  # the two, and the global ones where no test before has read them
+
+
 def test_a_walk_that_fails_is_told_and_not_raised(monkeypatch):
     def fail(*args):
         raise RuntimeError("no")

@@ -126,7 +126,7 @@ def test_a_forked_child_writes_its_own_file_and_leaves_its_parents_alone(tmp_pat
     log = load(tmp_path)
     assert log.health.files == 2 and log.health.complete and not log.health.files_not_ended
     assert log.events.groupby("pid")["step"].apply(list).to_dict()[os.getpid()] == [0, 2]
-    ends = [int((scan(path.read_bytes()).records["kind"] == KIND_END).sum()) for path in files_in(tmp_path)]
+    ends = [int((scan(path.read_bytes()).kinds == KIND_END).sum()) for path in files_in(tmp_path)]
     assert ends == [1, 1]
 
 
@@ -246,7 +246,7 @@ def test_a_process_that_leaves_normally_ends_its_file(tmp_path, ending):
     log = load(tmp_path)
     assert not log.health.files_not_ended and log.health.repeats == 0
     (path,) = files_in(tmp_path)
-    assert (scan(path.read_bytes()).records["kind"] == KIND_END).sum() == 1
+    assert (scan(path.read_bytes()).kinds == KIND_END).sum() == 1
 
 
 def test_a_writer_that_is_thrown_away_ends_its_file_and_frees_its_descriptor(tmp_path):
