@@ -148,6 +148,20 @@ def count_within(numbers: Array) -> Array:
     return places
 
 
+def rows_of(numbers: Array, count: int) -> list[Array]:
+    """The rows of each number, rising.
+
+    Args:
+        numbers: int64, from 0, shape (n,).
+        count: what all of them are below.
+
+    Returns:
+        For each number an array; empty where it never came.
+    """
+    number, row = np.divmod(np.sort(numbers * len(numbers) + np.arange(len(numbers))), max(len(numbers), 1))
+    return np.split(row, np.searchsorted(number, np.arange(1, count)))
+
+
 def spans(firsts: Array, counts: Array) -> Array:
     """The rows first, first + 1, ... of several spans, one span after the other.
 

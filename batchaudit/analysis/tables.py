@@ -127,9 +127,9 @@ def tables(events: pd.DataFrame, samples: pd.DataFrame) -> Tables:
     """
     stages = {name: (events["stage"] == name).to_numpy() for name in ("produced", "delivered", "hook", "raised")}
     hooks = events[stages["hook"]]
-    produced = _produced(_rows(events, stages["produced"]))
+    produced = _produced(chosen(events, stages["produced"]))
     told = [name for name in events.columns if name not in _OF_MAKING]
-    handed = _rows(events, stages["delivered"], told)
+    handed = chosen(events, stages["delivered"], told)
     looked = set(handed["ticket"][(handed["flags"] & PROBE) > 0]) - {0}
     delivered = _delivered(handed, produced, hooks)
     rows = _makers(delivered, produced)
@@ -186,9 +186,15 @@ def _spans(samples: pd.DataFrame, labels: Array) -> tuple[Array, Array]:
     return firsts, np.searchsorted(events, labels, side="right") - firsts
 
 
-def _rows(events: pd.DataFrame, chosen: Array, names: Iterable[str] | None = None) -> pd.DataFrame:
-    """Some of the events, as a frame that may get columns of its own; no column is copied without need."""
-    rows = None if chosen.all() else np.flatnonzero(chosen)
+def chosen(events: pd.DataFrame, which: Array, names: Iterable[str] | None = None) -> pd.DataFrame:
+    """Some of the events, as a frame that may get columns of its own; no column is copied without need.
+
+    Args:
+        events: rows with many columns.
+        which: bool, shape (rows,).
+        names: which columns; by default all.
+    """
+    rows = None if which.all() else np.flatnonzero(which)
     columns = {name: events[name].array for name in (events.columns if names is None else names)}
     if rows is None:
         return pd.DataFrame(columns, index=events.index, copy=False)
@@ -228,8 +234,8 @@ def _makers(delivered: pd.DataFrame, produced: pd.DataFrame) -> Array:
 def _delivered(handed: pd.DataFrame, produced: pd.DataFrame, hooks: pd.DataFrame) -> pd.DataFrame:
     """What the consumer was handed, each epoch of each consumer once, without looks ahead."""
     given = (handed["flags"] & PROBE) == 0
-    consumed = _rows(produced, ((produced["flags"] & CONSUMED) > 0).to_numpy(), handed.columns)
-    parts = [part for part in (_rows(handed, given.to_numpy()), consumed) if len(part)]
+    consumed = chosen(produced, ((produced["flags"] & CONSUMED) > 0).to_numpy(), handed.columns)
+    parts = [part for part in (chosen(handed, given.to_numpy()), consumed) if len(part)]
     if not parts:
         return _by_step(_as_delivered(produced, handed.columns))
     found = parts[0] if len(parts) == 1 else pd.concat(parts)
@@ -239,10 +245,10 @@ def _delivered(handed: pd.DataFrame, produced: pd.DataFrame, hooks: pd.DataFrame
     place, count = codes.numbered(*_process(found), found["epoch"].to_numpy(), found["step"].to_numpy())
     last = np.zeros(count, np.int64)
     last[place] = np.arange(len(found))
-    found = _rows(found, last[place] == np.arange(len(found)))
+    found = chosen(found, last[place] == np.arange(len(found)))
     if bool((found["strategy"] == LIVE).all()):
         numbers = _numbered_passes(found, hooks)
-        found = _rows(found, numbers >= 0)
+        found = chosen(found, numbers >= 0)
         found["epoch"] = numbers[numbers >= 0]
     return _by_step(found)
 
@@ -314,7 +320,7 @@ def _produced(events: pd.DataFrame) -> pd.DataFrame:
 
 def _as_delivered(produced: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
     """Where no consumer was watched, what was produced stands for what was delivered, peeks aside."""
-    delivered = _rows(produced, (~produced["probe"]).to_numpy(), names)
+    delivered = chosen(produced, (~produced["probe"]).to_numpy(), names)
     delivered["step"] = _count_within(delivered["epoch"])
     return delivered
 

@@ -57,7 +57,7 @@ def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
     Returns:
         The judgement.
     """
-    made = evidence.made[evidence.made["epoch"] >= 0]
+    made = evidence.used
     steps = made.groupby("worker").size()
     if evidence.kind == "dataset" and len(steps) < 2:
         return readers.judge(evidence, CAUSE)
@@ -193,7 +193,7 @@ def _replicas(evidence: Evidence, workers: list[int], what: str, more: dict[str,
             f"; epoch {worst['epoch']} holds {worst['unique']:.0f} different batches of {worst['delivered']}"
         )
     shares = evidence.shares
-    made = evidence.made[evidence.made["epoch"] >= 0]
+    made = evidence.used
     at_a_time = int(made.groupby("epoch")["worker"].nunique().max())
     who = f"{len(workers)} workers ({listed(workers)})"
     if at_a_time < len(workers):  # the framework makes them anew for each epoch
