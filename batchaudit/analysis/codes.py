@@ -148,6 +148,17 @@ def count_within(numbers: Array) -> Array:
     return places
 
 
+def first_rows(numbers: Array) -> Array:
+    """The rows in which each number comes first, rising.
+
+    Args:
+        numbers: int64, from 0, shape (n,).
+    """
+    row = np.full(int(numbers.max(initial=-1)) + 1, -1)
+    row[numbers[::-1]] = np.arange(len(numbers))[::-1]
+    return np.sort(row[row >= 0])
+
+
 def rows_of(numbers: Array, count: int) -> list[Array]:
     """The rows of each number, rising.
 

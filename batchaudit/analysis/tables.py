@@ -214,7 +214,7 @@ def _count_within(*columns: pd.Series) -> Array:
     return codes.count_within(codes.numbered(*(column.to_numpy() for column in columns))[0])
 
 
-def _process(events: pd.DataFrame) -> list[Array]:
+def process_of(events: pd.DataFrame) -> list[Array]:
     """What tells one process from another, as numbers."""
     return [pd.factorize(events["host"])[0], events["rank"].to_numpy(), events["pid"].to_numpy()]
 
@@ -242,7 +242,7 @@ def _delivered(handed: pd.DataFrame, produced: pd.DataFrame, hooks: pd.DataFrame
     if not found["began_ns"].is_monotonic_increasing:
         found = found.sort_values("began_ns", kind="stable")
     # A framework that begins an epoch anew has trained on nothing of what it took before.
-    place, count = codes.numbered(*_process(found), found["epoch"].to_numpy(), found["step"].to_numpy())
+    place, count = codes.numbered(*process_of(found), found["epoch"].to_numpy(), found["step"].to_numpy())
     last = np.zeros(count, np.int64)
     last[place] = np.arange(len(found))
     found = chosen(found, last[place] == np.arange(len(found)))
@@ -264,7 +264,7 @@ def _numbered_passes(delivered: pd.DataFrame, hooks: pd.DataFrame) -> Array:
     Looks come before the training began. What a framework calls an epoch is one, however short; a pass of a
     loop is one if it comes to the end.
     """
-    consumer, _ = codes.numbered(*_process(delivered))
+    consumer, _ = codes.numbered(*process_of(delivered))
     number, count = codes.numbered(consumer, delivered["epoch"].to_numpy())
     rows = np.full(count, -1)
     rows[number[::-1]] = np.arange(len(delivered))[::-1]
@@ -312,7 +312,7 @@ def _produced(events: pd.DataFrame) -> pd.DataFrame:
     number = events["framework_worker"].to_numpy()
     replica = np.where(number < 0, events["thread"].to_numpy(), -1 - number)
     worker = np.full(len(events), -1)
-    worker[~looks] = pd.factorize(codes.numbered(*_process(events), replica)[0][~looks])[0]
+    worker[~looks] = pd.factorize(codes.numbered(*process_of(events), replica)[0][~looks])[0]
     events["probe"], events["believed"], events["worker"] = looks, events["epoch"], worker
     events["local_step"] = _count_within(events["worker"])
     return events
