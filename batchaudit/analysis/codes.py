@@ -1,4 +1,4 @@
-"""Numbers in the place of values, so that equal ones are counted with arrays alone. Requires numpy.
+"""Numbers in the place of values, so that equal ones are counted with arrays alone. Requires pandas.
 
 Everything here sorts: NumPy sorts 64-bit numbers several times faster than any table of hashes finds them,
 and in time that grows with their number.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 Array = np.ndarray[Any, Any]
 
@@ -62,6 +63,7 @@ def numbered(*columns: Array) -> tuple[Array, int]:
     """
     if len(columns[0]) == 0:
         return np.zeros(0, np.int64), 0
+    columns = tuple(map(_whole, columns))
     together = _together(columns)
     if together is not None:
         return together
@@ -90,6 +92,7 @@ def several(*columns: Array) -> Array:
     Returns:
         Bool, shape (n,).
     """
+    columns = tuple(map(_whole, columns))
     together = _together(columns) if len(columns[0]) else None
     if together is None:
         words = [_words(column) for column in columns]
@@ -211,6 +214,11 @@ def _together(columns: tuple[Array, ...]) -> tuple[Array, int] | None:
         # Unsigned numbers above 2**63 have a span of their own that is as small.
         codes = codes * (high - low + 1) + (column - column.dtype.type(low)).astype(np.int64)
     return codes, count
+
+
+def _whole(column: Array) -> Array:
+    """A column of whole numbers; one of objects holds missing values, which are equal to each other."""
+    return pd.factorize(column)[0] if column.dtype == object else column
 
 
 def _words(column: Array) -> Array:
