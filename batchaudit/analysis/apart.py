@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from batchaudit.analysis import codes
+from batchaudit.analysis import codes, replicas
 from batchaudit.analysis.baseline import Baseline
 from batchaudit.analysis.contents import recurring, short
+from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.ranks import Ranks
-from batchaudit.analysis.tables import NO_SAMPLES, UNHASHABLE, Tables
+from batchaudit.analysis.tables import NO_SAMPLES, UNHASHABLE, Tables, once
 from batchaudit.analysis.walk import COLUMNS, by_content, by_id
 
 _MOSTLY = 0.98
@@ -45,6 +46,14 @@ class Apart:
         """Whether every item has an id, whatever tells them apart."""
         return "id" in self.rows
 
+    def items(self, who: str) -> pd.DataFrame:
+        """The frame of items (see `replicas`) of those of whom it is known `who` delivered them.
+
+        Args:
+            who: "worker" or "rank".
+        """
+        return replicas.items_of(self.rows, who)
+
     def named(self, row: int, who: str) -> str:
         """An item as people read it.
 
@@ -59,15 +68,15 @@ class Apart:
         return short(sample["digest"])
 
 
-def of_workers(tables: Tables, baseline: Baseline, ids: str) -> Apart:
+@once
+def of_workers(evidence: Evidence) -> Apart:
     """What tells the items of one process' workers apart.
 
     Args:
-        tables: the events.
-        baseline: what serial passes gave.
-        ids: which stored items the ids name, as a source says it (`sources.id_space`).
+        evidence: one run.
     """
-    if space(ids) in _NAMED and tables.ids_known:
+    tables, baseline = evidence.tables, evidence.baseline
+    if space(str(evidence.about.get("ids", ""))) in _NAMED and tables.ids_known:
         return Apart("id", _with_ids(tables))
     if not tables.ids_known:
         return _by_content_alone(tables, baseline, "worker")
@@ -78,6 +87,7 @@ def of_workers(tables: Tables, baseline: Baseline, ids: str) -> Apart:
     return Apart("id", rows)
 
 
+@once
 def of_ranks(ranks: Ranks) -> Apart:
     """What tells the items of several training processes apart.
 

@@ -52,6 +52,12 @@ def distinct(values: Array) -> Array:
     return in_order[_new(in_order)]
 
 
+def ranked(values: Array) -> tuple[Array, Array]:
+    """The different values, sorted, and the place of each value among them."""
+    different = distinct(values)
+    return different, np.searchsorted(different, values)
+
+
 def numbered(*columns: Array) -> tuple[Array, int]:
     """Numbers the rows of a table alike that are equal in all of its columns.
 

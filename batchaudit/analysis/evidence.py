@@ -134,6 +134,11 @@ class Evidence:
         return chosen(produced, (produced["worker"] >= 0).to_numpy())
 
     @cached_property
+    def workers_seen(self) -> int:
+        """How many workers made something."""
+        return int(self.made["worker"].nunique())
+
+    @cached_property
     def used(self) -> pd.DataFrame:
         """What of that was delivered."""
         return chosen(self.made, (self.made["epoch"] >= 0).to_numpy())

@@ -97,7 +97,7 @@ def _aligned(run: pd.DataFrame, serial: pd.DataFrame) -> list[pd.DataFrame]:
         return []
     apart = min(float(known.distances(*known.of(number))[number + 1]) for number in range(known.count - 1))
     epochs = _Epochs(run, item[: len(run)], items)
-    rows = codes.rows_of(np.unique(run["epoch"], return_inverse=True)[1], epochs.count)
+    rows = codes.rows_of(codes.ranked(run["epoch"].to_numpy())[1], epochs.count)
     found = []
     for number in range(epochs.count):
         distances = known.distances(*epochs.of(number))
@@ -117,7 +117,7 @@ class _Epochs:
     """
 
     def __init__(self, rows: pd.DataFrame, item: Array, items: int) -> None:
-        epoch = np.unique(rows["epoch"], return_inverse=True)[1]
+        epoch = codes.ranked(rows["epoch"].to_numpy())[1]
         once = codes.first_rows(codes.numbered(epoch, item)[0])
         once = once[np.argsort(epoch[once], kind="stable")]
         self._name, self._item = rows["item"].to_numpy()[once], item[once]

@@ -283,8 +283,8 @@ def _states(made: pd.DataFrame, stream: str) -> tuple[Array, Array, Array]:
     """The workers, the local steps, and a row a worker, a column a step: a number that is equal where the
     states are; -1 unknown.
     """
-    workers, row = np.unique(made["worker"].to_numpy(), return_inverse=True)
-    steps, column = np.unique(made["local_step"].to_numpy(), return_inverse=True)
+    workers, row = codes.ranked(made["worker"].to_numpy())
+    steps, column = codes.ranked(made["local_step"].to_numpy())
     table = np.full((len(workers), len(steps)), -1)
     table[row, column] = codes.numbered(made[f"rng_{stream}_before"].to_numpy(np.uint64))[0]
     return workers, steps, table

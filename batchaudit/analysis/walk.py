@@ -85,6 +85,21 @@ def by_content(tables: Tables) -> Walk:
     return Walk("content", _samples(tables, "digest"))
 
 
+def sizes(rows: pd.DataFrame) -> pd.DataFrame:
+    """How many items each epoch has, and how many of them are different.
+
+    Args:
+        rows: `Walk.rows`.
+
+    Returns:
+        A row an epoch, labelled by it, in order: `size`, `nunique`.
+    """
+    labels, epoch = codes.ranked(rows["epoch"].to_numpy(np.int64))
+    pairs = codes.pairs(epoch, codes.numbered(rows["item"].to_numpy())[0])
+    size, different = (np.bincount(each, minlength=len(labels)) for each in (epoch, pairs.group))
+    return pd.DataFrame({"size": size, "nunique": different}, index=labels)
+
+
 def _of_samples(tables: Tables) -> bool:
     """Whether all that was delivered was hashed sample by sample."""
     counts = np.bincount(tables.delivered_samples[1], minlength=len(tables.delivered))
