@@ -15,7 +15,7 @@ import pandas as pd
 from batchaudit.analysis import codes
 from batchaudit.analysis.order import sequences
 from batchaudit.analysis.tables import Tables
-from batchaudit.analysis.walk import Walk, sizes
+from batchaudit.analysis.walk import Walk
 
 EXHAUSTED = "exhausted"  # the hook that says that an iterator has come to its end
 _CHANCE = -7.0  # 1 in 1,100
@@ -62,7 +62,7 @@ def same_part(walk: Walk, left_out: int) -> bool | None:
     """
     if walk.by not in ("id", "content"):
         return None
-    epochs = sizes(walk.rows)["nunique"]
+    epochs = walk.sizes["nunique"]
     if len(items_of(walk)) > int(epochs.max()):
         return False
     items = int(epochs.max()) + left_out
@@ -77,8 +77,7 @@ def items_of(walk: Walk) -> np.ndarray[Any, Any]:
 
 def repeats_within(walk: Walk) -> bool:
     """Whether an item comes twice in an epoch."""
-    of_epochs = sizes(walk.rows)
-    return bool((of_epochs["nunique"] < of_epochs["size"]).any())
+    return bool((walk.sizes["nunique"] < walk.sizes["size"]).any())
 
 
 @dataclass(frozen=True)

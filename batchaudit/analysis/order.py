@@ -219,6 +219,8 @@ def mixed(tables: Tables, walk: Walk, hook: str = "on_epoch_end") -> list[Mixed]
     if walk.by not in ("id", "content"):
         return []
     called = tables.hooks["began_ns"][tables.hooks["text"] == hook].to_numpy()
+    if not len(called):
+        return []
     made = tables.delivered["made"]
     moments = tables.produced["began_ns"].reindex(made).set_axis(made.index)
     found = []

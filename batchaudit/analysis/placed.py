@@ -124,7 +124,7 @@ def _rows(tables: Tables) -> pd.DataFrame | None:
         rows = made.assign(item=made["index"], position=0, turn=made["epoch_step"])
         return rows.rename(columns={"digest_lo": "is"})[_COLUMNS]
     samples = samples_made(tables)
-    samples = samples[(samples["worker"] >= 0) & samples["epoch"].between(0, EPOCHS - 1)]
+    samples = chosen(samples, ((samples["worker"] >= 0) & samples["epoch"].between(0, EPOCHS - 1)).to_numpy())
     if samples["id"].isna().any():
         return None
     step = made["step"].to_numpy()[np.searchsorted(made.index, samples["event"])]

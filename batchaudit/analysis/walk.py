@@ -45,6 +45,11 @@ class Walk:
         return "batches" if self.by == "index" else "samples"
 
     @cached_property
+    def sizes(self) -> pd.DataFrame:
+        """How many items each epoch has, and how many different ones; see the function `sizes`."""
+        return sizes(self.rows)
+
+    @cached_property
     def orders(self) -> dict[int, np.ndarray[Any, Any]]:
         """For each epoch its items, in the order in which they were delivered; of one rank."""
         epochs = self.rows["epoch"].to_numpy()  # rising, as the rows lie
