@@ -142,7 +142,7 @@ class Baseline:
         sizes = self._sizes(column)
         for n in np.flatnonzero(chosen):
             has = sizes.get(int(labels[n]), 0)
-            # Where most samples are in no serial pass, their content depends on the worker: no share is known.
+            # Where most samples are in no serial pass, their content is the worker's: no share is known.
             if has and had[n] > seen[n] / 2:
                 shares[n] = min(1.0, int(had[n]) / has)
 
@@ -165,8 +165,8 @@ def words(values: pd.Series) -> Array:
     """Whole numbers, none of them missing, as 64 bits each: uint64."""
     if values.dtype == object:
         return np.array([int(value) & _WORD for value in values], np.uint64)
-    signed = values.to_numpy(np.int64) if values.dtype.kind == "i" else values.to_numpy(np.uint64)
-    return signed.view(np.uint64)
+    whole: Array = values.to_numpy(np.int64 if values.dtype.kind == "i" else np.uint64).view(np.uint64)
+    return whole
 
 
 _WORD = 2**64 - 1

@@ -59,7 +59,9 @@ def fixed_by_id(rows: pd.DataFrame) -> bool | None:
     item, items = codes.numbered(rows["item"].to_numpy())
     known = rows["digest"].notna().to_numpy()
     content, _ = codes.numbered(rows["digest"][known].to_numpy(np.uint64))
-    epochs = np.bincount(codes.pairs(item, codes.numbered(rows["epoch"].to_numpy())[0]).group, minlength=items)
+    epochs = np.bincount(
+        codes.pairs(item, codes.numbered(rows["epoch"].to_numpy())[0]).group, minlength=items
+    )
     contents = np.bincount(codes.pairs(item[known], content).group, minlength=items)
     several = epochs > 1
     return bool((contents[several] == 1).mean() > _MOSTLY) if several.any() else None

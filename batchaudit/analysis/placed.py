@@ -103,8 +103,9 @@ def placed(tables: Tables | None) -> Placed | None:
 
 
 def _first_rows(epoch: Array, item: Array, items: int) -> list[Array]:
-    """For each epoch the row in which each item came first, since one that comes often would be paired with
-    itself too often; -1 for none.
+    """For each epoch the row in which each item came first; -1 for none.
+
+    One that comes often would be paired with itself too often.
     """
     first = []
     for number in range(EPOCHS):

@@ -34,7 +34,7 @@ def items_of(rows: pd.DataFrame, who: str, item: str = "item") -> pd.DataFrame:
         item: the column that tells one item from another.
 
     Returns:
-        The frame. Rows of which nobody knows who made them are left out; equal items have equal numbers, from 0.
+        The frame. Rows of which nobody knows who made them are left out; equal items have equal numbers.
     """
     known = chosen(rows, (rows[who] >= 0).to_numpy(dtype=bool), ["epoch", who, item])
     return pd.DataFrame(

@@ -201,7 +201,8 @@ def new_states(tables: Tables, stream: str) -> list[float]:
     drawn_of, old_of = (np.bincount(each, minlength=count) for each in (epoch, epoch[old]))
     first = int(steps.epoch.min(initial=count))
     return [
-        1 - float(old_of[n] / drawn_of[n]) if n > first and drawn_of[n] else float("nan") for n in range(count)
+        1 - float(old_of[n] / drawn_of[n]) if n > first and drawn_of[n] else float("nan")
+        for n in range(count)
     ]
 
 
@@ -234,7 +235,7 @@ def begun_alike(tables: Tables, stream: str) -> bool:
 
 
 def _drew(tables: Tables, stream: str) -> tuple[Array, Array, Array]:
-    """The rows of `Tables.produced` that drew from a stream, their places in `_steps` and the states before."""
+    """The rows of `Tables.produced` that drew, their places in `_steps`, and the states before."""
     steps, before = _steps(tables), _states_before(tables, stream)
     drew = moved(tables.produced, stream).to_numpy()[steps.rows] & (before != 0)
     return steps.rows[drew], steps.place[drew], before[drew]
@@ -280,9 +281,7 @@ def lockstep(made: pd.DataFrame, streams: list[str]) -> list[Lockstep]:
 
 
 def _states(made: pd.DataFrame, stream: str) -> tuple[Array, Array, Array]:
-    """The workers, the local steps, and a row a worker, a column a step: a number that is equal where the
-    states are; -1 unknown.
-    """
+    """The workers, the local steps, and a table of both: equal numbers for equal states, -1 for none."""
     workers, row = codes.ranked(made["worker"].to_numpy())
     steps, column = codes.ranked(made["local_step"].to_numpy())
     table = np.full((len(workers), len(steps)), -1)

@@ -108,7 +108,7 @@ class Tables:
 
     @cached_property
     def sample_contents(self) -> codes.Pairs:
-        """Which contents the samples of each epoch have, by the epoch's place; what has no digest is left out."""
+        """The contents of each epoch's samples, by the epoch's place; those without a digest are left out."""
         rows, place = self.delivered_samples
         epoch, known = self.epochs[1][place], rows["digest"].notna().to_numpy()
         digests = rows["digest"][known].to_numpy(np.uint64)
@@ -125,11 +125,11 @@ def tables(events: pd.DataFrame, samples: pd.DataFrame) -> Tables:
     Returns:
         The tables.
     """
-    stages = {name: (events["stage"] == name).to_numpy() for name in ("produced", "delivered", "hook", "raised")}
-    hooks = events[stages["hook"]]
-    produced = _produced(chosen(events, stages["produced"]))
+    stage = events["stage"]
+    hooks = events[stage == "hook"]
+    produced = _produced(chosen(events, (stage == "produced").to_numpy()))
     told = [name for name in events.columns if name not in _OF_MAKING]
-    handed = chosen(events, stages["delivered"], told)
+    handed = chosen(events, (stage == "delivered").to_numpy(), told)
     looked = set(handed["ticket"][(handed["flags"] & PROBE) > 0]) - {0}
     delivered = _delivered(handed, produced, hooks)
     rows = _makers(delivered, produced)
@@ -148,7 +148,7 @@ def tables(events: pd.DataFrame, samples: pd.DataFrame) -> Tables:
         delivered[column] = _taken(produced[column].to_numpy(), rows, missing)
     delivered["changed"] = _changed(delivered, produced, rows)
     samples = _with_ids(_in_place(samples), delivered)
-    return Tables(produced, delivered, hooks, events[stages["raised"]], samples)
+    return Tables(produced, delivered, hooks, events[stage == "raised"], samples)
 
 
 def handed_over(events: pd.DataFrame) -> pd.Series:
@@ -226,7 +226,8 @@ def _makers(delivered: pd.DataFrame, produced: pd.DataFrame) -> Array:
         return np.arange(len(tickets))
     several = codes.several(tickets) if len(tickets) else np.zeros(0, bool)
     if not several.any():
-        return pd.Index(tickets).get_indexer(pd.Index(wanted))
+        found: Array = pd.Index(tickets).get_indexer(pd.Index(wanted))
+        return found
     first = np.flatnonzero(~pd.Series(tickets).duplicated().to_numpy())
     return _taken(first, pd.Index(tickets[first]).get_indexer(pd.Index(wanted)), -1)
 

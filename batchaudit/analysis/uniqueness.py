@@ -75,9 +75,7 @@ def _produced(tables: Tables) -> dict[Any, dict[str, int]]:
     epochs[lost] = np.minimum(begun, len(ends) - 1)
     sizes = np.bincount(epochs, minlength=len(labels)).tolist()
     probes = np.bincount(epochs[made["probe"].to_numpy()], minlength=len(labels)).tolist()
-    return {
-        epoch: {"produced": n, "probes": k} for epoch, n, k in zip(labels, sizes, probes, strict=True)
-    }
+    return {epoch: {"produced": n, "probes": k} for epoch, n, k in zip(labels, sizes, probes, strict=True)}
 
 
 def _batches(tables: Tables, unknown: Array) -> list[dict[str, Any]]:
@@ -108,7 +106,7 @@ def _batches(tables: Tables, unknown: Array) -> list[dict[str, Any]]:
     ]
 
 
-def _samples(tables: Tables, unknown: Array, coverage: list[float]) -> list[dict[str, Any]]:
+def _samples(tables: Tables, unknown: Array, coverage: Array) -> list[dict[str, Any]]:
     """The same of each epoch's samples."""
     missing = {"samples": np.nan, "unique_samples": np.nan, "sample_copies": None, "sample_coverage": np.nan}
     found = tables.sample_contents
