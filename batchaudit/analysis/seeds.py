@@ -189,6 +189,15 @@ def new_states(tables: Tables, stream: str) -> list[float]:
         For each epoch that was delivered a share from 0 to 1; NaN in the first one of which workers made
         anything, and where nothing was drawn.
     """
+    return _all_new_states(tables)[stream]
+
+
+@once
+def _all_new_states(tables: Tables) -> dict[str, list[float]]:
+    return {stream: _new_states(tables, stream) for stream in moved_streams(tables)}
+
+
+def _new_states(tables: Tables, stream: str) -> list[float]:
     steps, made = _steps(tables), tables.produced
     count = len(steps.workers)
     drawn = moved(made, stream).to_numpy()[steps.rows]
@@ -196,8 +205,11 @@ def new_states(tables: Tables, stream: str) -> list[float]:
     # Where a draw ends tells more than where it begins: a worker may be seeded in its first batch, and a
     # source that seeds the stream for each batch comes from elsewhere and ends in the same state.
     after = made[f"rng_{stream}_after"].to_numpy(np.uint64)[rows]
-    state, states = codes.numbered(made["epoch_step"].to_numpy()[rows], after)
-    old = codes.least(state, epoch, states)[state] < epoch
+    step = made["epoch_step"].to_numpy()[rows]
+    again = codes.several(step, after)  # mostly none, which is seen sooner than who came first
+    state, states = codes.numbered(step[again], after[again])
+    old = np.zeros(len(rows), bool)
+    old[again] = codes.least(state, epoch[again], states)[state] < epoch[again]
     drawn_of, old_of = (np.bincount(each, minlength=count) for each in (epoch, epoch[old]))
     first = int(steps.epoch.min(initial=count))
     return [
