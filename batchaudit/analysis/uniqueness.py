@@ -50,7 +50,7 @@ def epochs(tables: Tables, baseline: Baseline) -> pd.DataFrame:
         _batches(tables, unknown),
         _samples(tables, unknown, coverage),
         changed.tolist(),
-        np.split(waited, codes.starts(place)[1:]),
+        np.split(waited, codes.starts(place)[1:])[: len(labels)],
         strict=True,
     )
     rows = [
