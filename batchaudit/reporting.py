@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from batchaudit import advising
@@ -17,7 +18,7 @@ from batchaudit.analysis.baseline import Baseline
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.ranks import Ranks
 from batchaudit.analysis.splits import Part
-from batchaudit.analysis.tables import LIVE, Tables, handed_over, tables
+from batchaudit.analysis.tables import LIVE, Tables, handed_over, in_order, tables
 from batchaudit.diagnosis import diagnose, diagnose_attempts, diagnose_ranks, resume_replay, split_leak
 from batchaudit.diagnosis.finding import NOT_OBSERVABLE, Finding, Verdict
 from batchaudit.journal import manifest as manifests
@@ -86,7 +87,7 @@ def _build(folders: Sequence[Path], log: Log, attempt: int | None, rank: int | N
     everything = log.events if rank is None else log.events[log.events["rank"] == rank]
     known = sorted({*(number for number, _ in asked), *map(int, everything["attempt"].unique())})
     shown = known if attempt is None else [attempt]
-    events = everything[everything["attempt"].isin(shown)]
+    events = everything if attempt is None else everything[everything["attempt"] == attempt]
     frames = Frames()
     parts = [_Attempt(folders[0].name, number, log, events, asked, frames) for number in shown]
     runs = [part.run(*entry) for part in parts for entry in part.entries()]
@@ -130,9 +131,7 @@ class Frames:
         }
         # As objects: pyarrow's strings, which pandas would take, refuse a file name that is no UTF-8.
         columns = {
-            key: pd.Series(
-                [value] * len(frame), index=frame.index, dtype=None if isinstance(value, int) else object
-            )
+            key: pd.Series(value, index=frame.index, dtype="int64" if isinstance(value, int) else object)
             for key, value in named.items()
         }
         others = frame.drop(columns="rank", errors="ignore")
@@ -142,7 +141,7 @@ class Frames:
         """All runs' rows of one frame."""
         parts = self._parts[name]
         if parts:
-            return pd.concat(parts, ignore_index=True)
+            return parts[0].reset_index(drop=True) if len(parts) == 1 else pd.concat(parts, ignore_index=True)
         return pd.DataFrame(columns=["run", "attempt", "rank", "source", "strategy"])
 
 
@@ -168,13 +167,15 @@ class _Attempt:
     ):
         self._run = run
         self._number = number
-        self._samples = log.samples
-        events = events[events["attempt"] == number]
-        self._missing = log.missing_ranks(events)
+        self._log = log
+        here = (events["attempt"] == number).to_numpy()
+        self._events = events if here.all() else events[here]
+        self._missing = log.missing_ranks(self._events)
+        of_one = self._events.groupby(_ONE, observed=True).indices
         self._groups = {
-            (str(source), str(strategy), int(rank)): rows
-            for (source, strategy, rank), rows in events.groupby(_ONE, observed=True)
+            (str(source), str(strategy), int(rank)): rows for (source, strategy, rank), rows in of_one.items()
         }
+        self._made: dict[tuple[str, str, int], Tables] = {}
         self._about: dict[tuple[str, int], dict[str, Any]] = {}
         for writer in log.writers:
             if writer.get("attempt", 0) == number:
@@ -210,10 +211,9 @@ class _Attempt:
             self._run, source, entry.strategy, workers, entry.skipped, _error(entry),
             attempt=self._number, rank=rank,
         )  # fmt: skip
-        group = self._groups.get((source, entry.strategy, rank))
-        if group is None or entry.skipped:
+        if (source, entry.strategy, rank) not in self._groups or entry.skipped:
             return made
-        table = self._tables(group)
+        table = self._tables(source, entry.strategy, rank)
         if table.delivered.empty and table.raised.empty:
             if bool(table.hooks["text"].isin(_ASKED_FOR).any()):
                 self._silent.setdefault((source, entry.strategy), []).append(rank)
@@ -324,19 +324,25 @@ class _Attempt:
 
     def _pooled(self, source: str, strategy: str) -> Tables:
         groups = [rows for (s, t, _), rows in self._groups.items() if (s, t) == (source, strategy)]
-        return self._tables(pd.concat(groups).sort_index())
+        return self._of(np.sort(np.concatenate(groups)))
 
-    def _tables(self, events: pd.DataFrame) -> Tables:
-        samples = self._samples[self._samples["event"].isin(events.index)]
-        return tables(events, samples)
+    def _tables(self, *key: Any) -> Tables:
+        """The events of a source, a strategy and a rank; the same object each time."""
+        if key not in self._made:
+            self._made[key] = self._of(self._groups[key])
+        return self._made[key]
+
+    def _of(self, rows: np.ndarray[Any, Any]) -> Tables:
+        events = self._events if len(rows) == len(self._events) else self._events.iloc[rows]
+        return tables(events, in_order(self._log.samples, events)[0])
 
     def _baseline(self, source: str, rank: int) -> Baseline:
         if (source, rank) not in self._baselines:
 
             def of(*names: str) -> Tables | None:
-                known = (self._groups.get((source, name, rank)) for name in names)
-                rows = next((rows for rows in known if rows is not None), None)
-                return None if rows is None else self._tables(rows)
+                known = (name for name in names if (source, name, rank) in self._groups)
+                name = next(known, None)
+                return None if name is None else self._tables(source, name, rank)
 
             self._baselines[source, rank] = Baseline(
                 of("serial", BASELINE), of(BASELINE_AGAIN), of(BASELINE_RESEEDED)
@@ -373,12 +379,12 @@ class _Attempt:
     def _probes(self, run: Run) -> tuple[dict[str, Tables], dict[str, str]]:
         """What probes of a run gave, and why others could not be made."""
         made = {}
-        for (source, strategy, rank), rows in self._groups.items():
+        for source, strategy, rank in self._groups:
             named = probed(strategy)
             if (source, rank) != (run.source, run.rank) or named is None:
                 continue
             if named[1] in (run.strategy, _OF_SOURCE):
-                made[named[0]] = self._tables(rows)
+                made[named[0]] = self._tables(source, strategy, rank)
         manifest = self._asked.get(run.rank)
         reasons = {} if manifest is None else manifest.probes
         named_reasons = ((probed(logged), reason) for logged, reason in reasons.items())
@@ -413,9 +419,9 @@ def _error(entry: Asked) -> str | None:
 
 def _notes(health: Health, asked: list[Manifest], events: pd.DataFrame) -> list[str]:
     notes = []
-    made = events[(events["stage"] == "produced") & events["strategy"].map(is_shown).astype(bool)]
-    handed = events["source"][handed_over(events)]
-    unseen = sorted({str(name) for name in made["source"].unique()} - {str(name) for name in handed.unique()})
+    made = (events["stage"] == "produced") & events["strategy"].map(is_shown).astype(bool)
+    sources = [events["source"][rows].unique() for rows in (made, handed_over(events))]
+    unseen = sorted({str(name) for name in sources[0]} - {str(name) for name in sources[1]})
     if unseen:
         notes.append(
             f"no consumer of {', '.join(unseen)} was watched: the figures count what was produced, not what "
@@ -423,13 +429,12 @@ def _notes(health: Health, asked: list[Manifest], events: pd.DataFrame) -> list[
         )
     if not health.complete:
         notes.append(f"the log is not whole: {health.lost}. What is missing may hold duplicates.")
-    for source, said in made.groupby("source", observed=True)["text"].unique().items():
-        unhashable = sorted({text for text in said if text})
-        if unhashable:
-            notes.append(
-                f"{source} yields what cannot be hashed by value ({unhashable[0]}): how many of its batches "
-                "are different is not known."
-            )
+    said = events.loc[made & (events["text"] != ""), ["source", "text"]]
+    for source, unhashable in said.groupby("source", observed=True)["text"].min().items():
+        notes.append(
+            f"{source} yields what cannot be hashed by value ({unhashable}): how many of its batches "
+            "are different is not known."
+        )
     if any(one.kind == "iterator" and not one.renewable for one in asked):
         notes.append(
             "the source was one iterator, which has one pass: there is no serial baseline. Give a callable "

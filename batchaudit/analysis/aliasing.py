@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-from batchaudit.analysis.tables import Tables
+from batchaudit.analysis import codes
+from batchaudit.analysis.tables import Tables, process_of
+
+Array = np.ndarray[Any, Any]
 
 
 def passages(tables: Tables) -> pd.DataFrame:
@@ -22,19 +27,23 @@ def passages(tables: Tables) -> pd.DataFrame:
         whether it holds what was made for another batch.
     """
     delivered, produced = tables.delivered, tables.produced
-    apart = delivered[(delivered["made"] >= 0) & (delivered["stage"].astype(str) == "delivered")]
-    made = produced.loc[apart["made"]]
-    after, before = apart["digest_lo"].to_numpy(), made["digest_lo"].to_numpy()
-    found = apart[["epoch", "step", "ticket", "changed"]].assign(
-        worker=made["worker"].to_numpy(),
-        local_step=made["local_step"].to_numpy(),
+    seen_twice = (delivered["made"] >= 0) & (delivered["stage"] == "delivered")
+    apart = delivered.loc[seen_twice, ["epoch", "step", "ticket", "changed", "made", "digest_lo", "ended_ns"]]
+    maker = np.searchsorted(produced.index, apart["made"])
+    after, before = apart["digest_lo"].to_numpy(), produced["digest_lo"].to_numpy()[maker]
+    converted = before != after
+    foreign = np.zeros(len(apart), bool)
+    if converted.any():
+        foreign[converted] = pd.Series(after[converted]).isin(produced["digest_lo"])
+    return apart[["epoch", "step", "ticket", "changed"]].assign(
+        worker=produced["worker"].to_numpy()[maker],
+        local_step=produced["local_step"].to_numpy()[maker],
         before=before,
         after=after,
-        overtaken=_next_end(produced).loc[apart["made"]].to_numpy() <= apart["ended_ns"].to_numpy(),
+        overtaken=_next_end(produced)[maker] <= apart["ended_ns"].to_numpy() if len(apart) else False,
+        converted=converted,
+        foreign=foreign,
     )
-    found["converted"] = before != after
-    found["foreign"] = found["converted"] & found["after"].isin(produced["digest_lo"]).to_numpy()
-    return found
 
 
 def neighbours(passed: pd.DataFrame) -> pd.Series:
@@ -70,8 +79,12 @@ def _equal_to_last(rows: pd.DataFrame, column: str) -> pd.Series:
     return codes.groupby(rows["worker"]).diff() == 0
 
 
-def _next_end(produced: pd.DataFrame) -> pd.Series:
+def _next_end(produced: pd.DataFrame) -> Array:
     """When the batch was finished that was made after each one, in the same process; nanoseconds."""
-    rows = produced.sort_values("ended_ns", kind="stable")
-    after = rows.groupby(["host", "rank", "pid"], observed=True)["ended_ns"].shift(-1)
-    return after.fillna(np.iinfo(np.int64).max)
+    process, _ = codes.numbered(*process_of(produced))
+    ended = produced["ended_ns"].to_numpy()
+    order = np.lexsort((ended, process))
+    next_end = np.full(len(produced), np.iinfo(np.int64).max)
+    same = process[order[1:]] == process[order[:-1]]
+    next_end[order[:-1][same]] = ended[order[1:][same]]
+    return next_end

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
+from batchaudit.analysis import codes, replicas
 from batchaudit.analysis.baseline import Baseline
-from batchaudit.analysis.contents import short
+from batchaudit.analysis.contents import recurring, short
+from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.ranks import Ranks
-from batchaudit.analysis.tables import NO_SAMPLES, UNHASHABLE, Tables
+from batchaudit.analysis.tables import NO_SAMPLES, UNHASHABLE, Tables, once
 from batchaudit.analysis.walk import COLUMNS, by_content, by_id
 
 _MOSTLY = 0.98
@@ -43,6 +46,14 @@ class Apart:
         """Whether every item has an id, whatever tells them apart."""
         return "id" in self.rows
 
+    def items(self, who: str) -> pd.DataFrame:
+        """The frame of items (see `replicas`) of those of whom it is known `who` delivered them.
+
+        Args:
+            who: "worker" or "rank".
+        """
+        return replicas.items_of(self.rows, who)
+
     def named(self, row: int, who: str) -> str:
         """An item as people read it.
 
@@ -57,15 +68,15 @@ class Apart:
         return short(sample["digest"])
 
 
-def of_workers(tables: Tables, baseline: Baseline, ids: str) -> Apart:
+@once
+def of_workers(evidence: Evidence) -> Apart:
     """What tells the items of one process' workers apart.
 
     Args:
-        tables: the events.
-        baseline: what serial passes gave.
-        ids: which stored items the ids name, as a source says it (`sources.id_space`).
+        evidence: one run.
     """
-    if space(ids) in _NAMED and tables.ids_known:
+    tables, baseline = evidence.tables, evidence.baseline
+    if space(str(evidence.about.get("ids", ""))) in _NAMED and tables.ids_known:
         return Apart("id", _with_ids(tables))
     if not tables.ids_known:
         return _by_content_alone(tables, baseline, "worker")
@@ -76,6 +87,7 @@ def of_workers(tables: Tables, baseline: Baseline, ids: str) -> Apart:
     return Apart("id", rows)
 
 
+@once
 def of_ranks(ranks: Ranks) -> Apart:
     """What tells the items of several training processes apart.
 
@@ -133,7 +145,7 @@ def _with_ids(tables: Tables) -> pd.DataFrame:
 
 def _by_content_alone(tables: Tables, baseline: Baseline, who: str) -> Apart:
     unseen = tables.delivered["flags"] & (NO_SAMPLES | UNHASHABLE)
-    if bool((unseen > 0).any()) or not bool(tables.delivered.index.isin(tables.samples["event"]).all()):
+    if bool((unseen > 0).any()) or not _all_sampled(tables):
         return Apart("", why="not every batch could be hashed sample by sample")
     rows = by_content(tables).rows
     if baseline.fixed_samples or _comes_again(rows, who):
@@ -144,30 +156,39 @@ def _by_content_alone(tables: Tables, baseline: Baseline, who: str) -> Apart:
     )
 
 
+def _all_sampled(tables: Tables) -> bool:
+    return bool((np.bincount(tables.delivered_samples[1], minlength=len(tables.delivered)) > 0).all())
+
+
 def _comes_again(rows: pd.DataFrame, who: str) -> bool:
     """Whether contents come again, in another epoch or in another replica: then they are not drawn anew."""
-    held = rows.drop_duplicates([who, "item"])
-    if len(held) and float(held.duplicated("item", keep=False).mean()) >= _SOME:
-        return True
-    each = rows[["epoch", "item"]].drop_duplicates()
-    later = each["epoch"] > each["epoch"].min()
-    first = each.groupby("item")["epoch"].transform("min")
-    return bool(later.any()) and float((first < each["epoch"])[later].mean()) >= _OFTEN
+    item, items = codes.numbered(rows["item"].to_numpy())
+    held = codes.pairs(item, codes.numbered(rows[who].to_numpy())[0])
+    holders = np.bincount(held.group, minlength=items)[held.group]
+    return (len(holders) > 0 and float((holders > 1).mean()) >= _SOME) or (recurring(rows) or 0.0) >= _OFTEN
 
 
 def _fixed(rows: pd.DataFrame, who: str) -> bool | None:
     """Whether an id has the same content whenever a replica delivers it; None where no id came twice."""
-    groups = rows.groupby([who, "id"])["digest"]
-    several = groups.size() > 1
+    known = rows["digest"].notna().to_numpy()
+    of, count = codes.numbered(rows[who].to_numpy(), rows["id"].to_numpy())
+    several = np.bincount(of, minlength=count) > 1
     if int(several.sum()) < _ENOUGH:
         return None
-    return float((groups.nunique()[several] == 1).mean()) >= _MOSTLY
+    content, _ = codes.numbered(rows["digest"].to_numpy()[known])
+    contents = np.bincount(codes.pairs(of[known], content).group, minlength=count)
+    return float((contents[several] == 1).mean()) >= _MOSTLY
 
 
 def _told_by_content(rows: pd.DataFrame) -> bool:
     """Whether two ids hardly ever have the same content."""
-    of_rank = rows.groupby("rank")
-    return bool((of_rank["digest"].nunique() >= _MOSTLY * of_rank["id"].nunique()).all())
+    rank, ranks = codes.numbered(rows["rank"].to_numpy())
+    known = rows["digest"].notna().to_numpy()
+    contents, ids = (
+        np.bincount(codes.pairs(rank[which], codes.numbered(values[which])[0]).group, minlength=ranks)
+        for values, which in ((rows["digest"].to_numpy(), known), (rows["id"].to_numpy(), slice(None)))
+    )
+    return bool((contents >= _MOSTLY * ids).all())
 
 
 def _share_one(ranks: Ranks, rows: pd.DataFrame) -> bool:
@@ -190,7 +211,9 @@ def _hold_the_same(ranks: Ranks) -> bool:
 
 def _in_common(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of ids that several ranks delivered."""
-    return rows[rows.groupby("id")["rank"].transform("nunique") > 1]
+    item, items = codes.numbered(rows["id"].to_numpy())
+    held = codes.pairs(item, codes.numbered(rows["rank"].to_numpy())[0])
+    return rows[(np.bincount(held.group, minlength=items) > 1)[item]]
 
 
 def _matched(rows: pd.DataFrame) -> int:

@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from batchaudit.analysis import codes
 from batchaudit.analysis.tables import Tables
+
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class Baseline:
         first, other = _sample_set(self.first, 0), _sample_set(self.reseeded, 0)
         if first is None or other is None:
             return None
-        return bool(first == other) and _sample_set(self.again, 0) == first
+        again = _sample_set(self.again, 0)
+        return np.array_equal(first, other) and again is not None and np.array_equal(first, again)
 
     def sequence(self) -> np.ndarray:
         """The digests of the first pass' batches in order, all epochs.
@@ -61,23 +65,29 @@ class Baseline:
 
     def expected(self, epoch: int) -> dict[str, Any]:
         """How many batches and samples of an epoch differ when no worker is used; NaN where not known."""
-        delivered = _epoch(self.first, epoch)
-        if delivered is None or delivered.empty or self.first is None:
-            return {"expected_unique": np.nan, "expected_unique_samples": np.nan}
-        rows = self.first.samples[self.first.samples["event"].isin(delivered.index)]
+        unknown = {"expected_unique": np.nan, "expected_unique_samples": np.nan}
+        return self._expected.get(epoch, unknown)
+
+    @cached_property
+    def _expected(self) -> dict[int, dict[str, Any]]:
+        if self.first is None:
+            return {}
+        labels, place = self.first.epochs
+        batches = np.bincount(codes.pairs(place, self.first.contents[0]).group, minlength=len(labels))
+        samples = np.bincount(self.first.sample_contents.group, minlength=len(labels))
+        sampled = np.bincount(place[self.first.delivered_samples[1]], minlength=len(labels)) > 0
         return {
-            "expected_unique": len(set(zip(delivered["digest_hi"], delivered["digest_lo"], strict=True))),
-            "expected_unique_samples": rows["digest"].nunique() if len(rows) else np.nan,
+            int(epoch): {
+                "expected_unique": int(batches[n]),
+                "expected_unique_samples": int(samples[n]) if sampled[n] else np.nan,
+            }
+            for n, epoch in enumerate(labels)
         }
 
     @cached_property
-    def samples(self) -> set[Any]:
-        """The digests of all samples of the first pass."""
-        return _values(self.first, "digest", None)
-
-    @cached_property
-    def _ids(self) -> set[Any]:
-        return _values(self.first, "id", None)
+    def samples(self) -> Array:
+        """The different digests of all samples of the first pass: uint64, sorted."""
+        return codes.distinct(_values(self.first, "digest"))
 
     def size(self, column: str) -> int:
         """How many different samples the source has in an epoch.
@@ -88,27 +98,78 @@ class Baseline:
         Returns:
             The number; 0 where it is not known.
         """
-        return len(_values(self.first, column, 0))
+        return len(codes.distinct(_values(self.first, column, 0)))
 
-    def coverage(self, rows: pd.DataFrame, epoch: int) -> float:
+    def coverage(self, tables: Tables) -> Array:
         """Which share of the samples that the source has in an epoch was seen.
 
         Args:
-            rows: the epoch's delivered samples, `digest` and `id`.
-            epoch: its number.
+            tables: the events of a run.
 
         Returns:
-            A share from 0 to 1; NaN where it cannot be known: without ids, of samples whose content is drawn.
+            A share from 0 to 1 for each of the run's epochs; NaN where it cannot be known: without ids, of
+            samples whose content is drawn.
         """
-        by_id = not rows["id"].isna().any()
-        column = "id" if by_id else "digest"
-        here = _values(self.first, column, epoch)
-        if not here or (not by_id and not self.fixed_samples):
-            return float("nan")
-        seen = set(rows[column])
-        known = seen & (self._ids if by_id else self.samples)
-        # Where most samples are in no serial pass, their content depends on the worker: no share is known.
-        return min(1.0, len(known) / len(here)) if len(known) > len(seen) / 2 else float("nan")
+        labels, place = tables.epochs
+        shares = np.full(len(labels), np.nan)
+        if self.first is None:
+            return shares
+        rows, batch = tables.delivered_samples
+        epoch = place[batch]
+        unnamed = np.bincount(epoch[rows["id"].isna().to_numpy()], minlength=len(labels)) > 0
+        if not unnamed.all():
+            self._covered(shares, "id", rows, epoch, labels, ~unnamed)
+        if unnamed.any() and self.fixed_samples:
+            self._covered(shares, "digest", rows, epoch, labels, unnamed)
+        return shares
+
+    def _covered(
+        self, shares: Array, column: str, rows: pd.DataFrame, epoch: Array, labels: Array, chosen: Array
+    ) -> None:
+        """Fills in the shares of the chosen epochs, by one column."""
+        missing = rows[column].isna().to_numpy()
+        here = chosen[epoch] & ~missing
+        values = words(rows[column][here])
+        code, count = codes.numbered(values)
+        value = np.zeros(count, np.uint64)
+        value[code] = values
+        known = pd.Series(value).isin(_values(self.first, column)).to_numpy()
+        pairs = codes.pairs(epoch[here], code)
+        seen = np.bincount(pairs.group, minlength=len(labels))
+        # What has no content is another sample that no serial pass had.
+        seen += np.bincount(epoch[chosen[epoch] & missing], minlength=len(labels)) > 0
+        had = np.bincount(pairs.group[known[pairs.item]], minlength=len(labels))
+        sizes = self._sizes(column)
+        for n in np.flatnonzero(chosen):
+            has = sizes.get(int(labels[n]), 0)
+            # Where most samples are in no serial pass, their content is the worker's: no share is known.
+            if has and had[n] > seen[n] / 2:
+                shares[n] = min(1.0, int(had[n]) / has)
+
+    def _sizes(self, column: str) -> dict[int, int]:
+        """How many different samples each epoch of the first pass has."""
+        if self.first is None:
+            return {}
+        labels, place = self.first.epochs
+        if column == "digest":
+            group = self.first.sample_contents.group
+        else:
+            rows, batch = self.first.delivered_samples
+            known = rows["id"].notna().to_numpy()
+            ids = codes.numbered(words(rows["id"][known]))[0]
+            group = codes.pairs(place[batch][known], ids).group
+        return dict(zip(labels.tolist(), np.bincount(group, minlength=len(labels)).tolist(), strict=True))
+
+
+def words(values: pd.Series) -> Array:
+    """Whole numbers, none of them missing, as 64 bits each: uint64."""
+    if values.dtype == object:
+        return np.array([int(value) & _WORD for value in values], np.uint64)
+    whole: Array = values.to_numpy(np.int64 if values.dtype.kind == "i" else np.uint64).view(np.uint64)
+    return whole
+
+
+_WORD = 2**64 - 1
 
 
 def _epoch(tables: Tables | None, epoch: int) -> pd.DataFrame | None:
@@ -121,12 +182,16 @@ def _same(first: pd.DataFrame | None, other: pd.DataFrame | None) -> bool | None
     return all(np.array_equal(first[name], other[name]) for name in ("digest_hi", "digest_lo"))
 
 
-def _values(tables: Tables | None, column: str, epoch: int | None) -> set[Any]:
+def _values(tables: Tables | None, column: str, epoch: int | None = None) -> Array:
+    """What a column of the delivered samples holds, of all epochs or of one: uint64."""
     if tables is None:
-        return set()
-    delivered = tables.delivered if epoch is None else tables.delivered[tables.delivered["epoch"] == epoch]
-    return set(tables.samples[column][tables.samples["event"].isin(delivered.index)].dropna())
+        return np.empty(0, np.uint64)
+    rows, batch = tables.delivered_samples
+    here = rows[column].notna().to_numpy()
+    if epoch is not None:
+        here = here & (tables.delivered["epoch"].to_numpy()[batch] == epoch)
+    return words(rows[column][here])
 
 
-def _sample_set(tables: Tables | None, epoch: int) -> set[Any] | None:
-    return None if tables is None else _values(tables, "digest", epoch)
+def _sample_set(tables: Tables | None, epoch: int) -> Array | None:
+    return None if tables is None else codes.distinct(_values(tables, "digest", epoch))

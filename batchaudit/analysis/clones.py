@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from batchaudit.analysis import codes
 from batchaudit.analysis.drawn import samples_made
 from batchaudit.analysis.seeds import moved
-from batchaudit.analysis.tables import Tables
+from batchaudit.analysis.tables import Tables, chosen
 
 _MANY_ENOUGH = 3
 _MOST = 0.9
@@ -73,21 +74,24 @@ def equal_though_other_items(tables: Tables) -> pd.DataFrame:
         batches within a worker differ: the content is all drawn, from one random state. Empty elsewhere, and
         where samples have no ids.
     """
-    made = tables.produced[(tables.produced["epoch"] >= 0) & (tables.produced["worker"] >= 0)]
+    produced = tables.produced
+    made = chosen(produced, ((produced["epoch"] >= 0) & (produced["worker"] >= 0)).to_numpy())
+    place = [made[name].to_numpy() for name in ("epoch", "local_step")]  # no worker has two batches there
+    reached = codes.several(*place)
+    shared = codes.several(*place, *(made[name].to_numpy(np.uint64) for name in ("digest_hi", "digest_lo")))
+    if not reached.any() or shared[reached].mean() < _MOST:
+        return made.iloc[:0]
     rows = samples_made(tables)
     if rows.empty or bool(rows["id"].isna().any()):
         return made.iloc[:0]
     mixed = rows["id"].astype(np.int64).to_numpy().view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    place = rows["position"].to_numpy().astype(np.uint64) + np.uint64(1)
-    items = pd.Series(mixed * place, index=rows["event"])
+    position = rows["position"].to_numpy().astype(np.uint64) + np.uint64(1)
+    items = pd.Series(mixed * position, index=rows["event"])
     made = made.assign(items=items.groupby(level=0).sum().reindex(made.index).to_numpy())
-    reached = made.groupby(["epoch", "local_step"])["worker"].transform("nunique") > 1
     key = ["epoch", "local_step", "digest_hi", "digest_lo"]
-    equal = (made.groupby(key)["worker"].transform("nunique") > 1) & (
-        made.groupby(key)["items"].transform("nunique") > 1
-    )
+    equal = shared & (made.groupby(key)["items"].transform("nunique") > 1)
     within = made.groupby("worker")["digest_lo"].agg(["nunique", "size"])
     vary = float((within["nunique"] / within["size"]).mean())
-    often = int(reached.sum()) and float(equal[reached].mean()) >= _MOST
+    often = float(equal[reached].mean()) >= _MOST
     steps = made["local_step"][equal].nunique()
     return made[equal] if often and vary > _OFTEN and steps >= _MANY_ENOUGH else made.iloc[:0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
+from batchaudit.analysis import codes
 from batchaudit.analysis.tables import UNHASHABLE, Tables
 
 
@@ -21,7 +23,7 @@ def hashed_by_sample(tables: Tables) -> bool:
     delivered = tables.delivered
     if delivered.empty or bool((delivered["flags"] & UNHASHABLE).any()):
         return False
-    return bool(delivered.index.isin(tables.samples["event"]).all())
+    return bool((np.bincount(tables.delivered_samples[1], minlength=len(delivered)) > 0).all())
 
 
 def recurring(rows: pd.DataFrame, column: str = "item") -> float | None:
@@ -34,12 +36,15 @@ def recurring(rows: pd.DataFrame, column: str = "item") -> float | None:
     Returns:
         Near 0 where their content is drawn anew in each epoch; None with one epoch.
     """
-    each = rows[["epoch", column]].drop_duplicates()
-    later = each["epoch"] > each["epoch"].min()
+    epoch = rows["epoch"].to_numpy(np.int64)
+    item, items = codes.numbered(rows[column].to_numpy())
+    number, _ = codes.numbered(epoch, item)
+    each = codes.first_rows(number)
+    epoch, item = epoch[each], item[each]
+    later = epoch > epoch.min(initial=np.iinfo(np.int64).max)
     if not later.any():
         return None
-    first = each.groupby(column)["epoch"].transform("min")
-    return float((first < each["epoch"])[later].mean())
+    return float((codes.least(item, epoch, items)[item] < epoch)[later].mean())
 
 
 def fixed_by_id(rows: pd.DataFrame) -> bool | None:
@@ -51,9 +56,15 @@ def fixed_by_id(rows: pd.DataFrame) -> bool | None:
     Returns:
         None where no item comes in two epochs.
     """
-    several = rows.groupby("item").agg(epochs=("epoch", "nunique"), contents=("digest", "nunique"))
-    several = several[several["epochs"] > 1]
-    return None if several.empty else bool((several["contents"] == 1).mean() > _MOSTLY)
+    item, items = codes.numbered(rows["item"].to_numpy())
+    known = rows["digest"].notna().to_numpy()
+    content, _ = codes.numbered(rows["digest"][known].to_numpy(np.uint64))
+    epochs = np.bincount(
+        codes.pairs(item, codes.numbered(rows["epoch"].to_numpy())[0]).group, minlength=items
+    )
+    contents = np.bincount(codes.pairs(item[known], content).group, minlength=items)
+    several = epochs > 1
+    return bool((contents[several] == 1).mean() > _MOSTLY) if several.any() else None
 
 
 _MOSTLY = 0.95

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from batchaudit.analysis import replicas
+from batchaudit.analysis import codes, replicas
 
 _SIGMAS = 4.0
 _WIDE = 0.03
@@ -82,20 +83,22 @@ def diverged(
         return []  # drawn with replacement, or stored more than once
     pairs = replicas.compare(items) if listings else []
     backwards = {pair.epoch: pair.who for pair in pairs if _backwards(pair)}
+    labels, place = codes.ranked(items["epoch"].to_numpy(np.int64))
+    rows = codes.rows_of(place, len(labels))
     found = []
     for row in figures.itertuples():
         epoch, total, different = int(row.epoch), int(row.total), int(row.different)
-        here = items[items["epoch"] == epoch]
+        reversed_pair = backwards.get(epoch)
+        if reversed_pair is None and total - different < _FEWEST:
+            continue
+        here = items.iloc[rows[int(np.searchsorted(labels, epoch))]]
         sizes = replicas.lengths(here, epoch)
         n = count if count and total <= _WHOLE[1] * count else total
         expected = replicas.expected_share(sizes, n)
         spread = replicas.deviation(expected, replicas.units(here))
-        one = Divergence(
-            epoch, int(row.replicas), n, total, different, expected, spread, backwards.get(epoch)
-        )
+        one = Divergence(epoch, int(row.replicas), n, total, different, expected, spread, reversed_pair)
         if one.reversed is not None or (
-            one.doubled >= _FEWEST
-            and not (one.doubled <= tail * one.replicas and replicas.at_the_end(here, epoch, tail))
+            not (one.doubled <= tail * one.replicas and replicas.at_the_end(here, epoch, tail))
             and not replicas.each_as_often(here)
             and (_adds_up(one) if count else _as_expected(one, items))
         ):

@@ -6,13 +6,17 @@ Contents are compared as they were made, not as they were delivered: a consumer 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from batchaudit.analysis import codes
 from batchaudit.analysis.contents import short
 from batchaudit.analysis.seeds import moved
-from batchaudit.analysis.tables import Tables
+from batchaudit.analysis.tables import STREAMS, Tables, chosen, in_order, once
+
+Array = np.ndarray[Any, Any]
 
 ALMOST_ALL = 0.98
 _ENOUGH = 8  # items that come again from one worker
@@ -54,6 +58,7 @@ class Repeats:
         return self.kept_compared >= _ENOUGH and self.kept_equal >= ALMOST_ALL and self.versions > 1
 
 
+@once
 def samples_made(tables: Tables) -> pd.DataFrame:
     """The samples of what was made and delivered.
 
@@ -65,17 +70,19 @@ def samples_made(tables: Tables) -> pd.DataFrame:
         that was delivered later), `epoch_step`, `local_step`, `position`, `id` and `digest`. A row a batch,
         with no id, where batches were not hashed by sample.
     """
-    made = tables.produced[tables.produced["epoch"] >= 0]
+    made = chosen(tables.produced, (tables.produced["epoch"] >= 0).to_numpy())
     of_batch = ["epoch", "worker", "epoch_step", "local_step"]
     columns = ["event", *of_batch, "position", "id", "digest"]
-    rows = tables.samples[tables.samples["event"].isin(made.index)]
-    if rows["event"].nunique() < len(made):
+    rows, batch = in_order(tables.samples, made)
+    if bool((np.bincount(batch, minlength=len(made)) == 0).any()):
         whole = made.assign(event=made.index, position=0, id=pd.NA, digest=made["digest_lo"])
         return whole[columns].astype({"id": "Int64"})
-    joined = rows.merge(made[of_batch], left_on="event", right_index=True)
-    return joined.sort_values(["event", "position"], ignore_index=True)[columns]
+    taken = {name: made[name].to_numpy()[batch] for name in of_batch}
+    own = {name: rows[name].array for name in ("event", "position", "id", "digest")}
+    return pd.DataFrame({**taken, **own}, copy=False)[columns]
 
 
+@once
 def repeats(tables: Tables) -> Repeats | None:
     """Whether items have the same content in every epoch.
 
@@ -86,22 +93,29 @@ def repeats(tables: Tables) -> Repeats | None:
         None with fewer than two epochs.
     """
     rows = samples_made(tables)
-    if rows["epoch"].nunique() < 2:
+    epoch = rows["epoch"].to_numpy()
+    if not len(rows) or epoch.min() == epoch.max():
         return None
+    known = rows["digest"].notna().to_numpy()
+    digest = rows["digest"].fillna(0).to_numpy(np.uint64)
     if rows["id"].isna().any():
-        return _of_contents(rows)
-    rows = rows.astype({"id": np.int64})
-    epochs = rows.groupby("id")["epoch"].transform("min")
-    later = rows["epoch"] > epochs
-    old = _came_before(rows, ["id"])
-    kept = (rows.groupby(["worker", "id"])["epoch"].transform("min") < rows["epoch"]) & (rows["worker"] >= 0)
-    kept_old = _came_before(rows, ["worker", "id"])
+        return _of_contents(rows, epoch, known & _came_before(epoch, digest))
+    item, items = codes.numbered(rows["id"].to_numpy(np.int64))
+    content, contents = codes.numbered(item, digest)
+    worker = rows["worker"].to_numpy()
+    first = codes.least(item, epoch, items)[item]
+    later = epoch > first
+    old = known & (codes.least(content, epoch, contents)[content] < epoch)
+    kept = _came_before(epoch, worker, item) & (worker >= 0)
+    kept_old = known & _came_before(epoch, worker, content)
+    of_content = np.zeros(contents, np.int64)
+    of_content[content[known]] = item[known] + 1
     example = ""
     if (old & later).any():
-        first = rows[old & later].iloc[0]
+        row = int(np.argmax(old & later))
         example = (
-            f"sample {int(first['id'])} has content {short(first['digest'])} in epoch "
-            f"{int(epochs[first.name])} and again in epoch {int(first['epoch'])}"
+            f"sample {int(rows['id'].iloc[row])} has content {short(rows['digest'].iloc[row])} in epoch "
+            f"{int(first[row])} and again in epoch {int(epoch[row])}"
         )
     return Repeats(
         "id",
@@ -109,27 +123,28 @@ def repeats(tables: Tables) -> Repeats | None:
         float(old[later].mean()) if later.any() else 0.0,
         int(kept.sum()),
         float(kept_old[kept].mean()) if kept.any() else 0.0,
-        int(rows.groupby("id")["digest"].nunique().max()),
+        int(np.bincount(of_content)[1:].max(initial=0)),
         example,
     )
 
 
-def _of_contents(rows: pd.DataFrame) -> Repeats:
-    later = rows["epoch"] > rows["epoch"].min()
-    old = _came_before(rows, [])
+def _of_contents(rows: pd.DataFrame, epoch: Array, old: Array) -> Repeats:
+    later = epoch > epoch.min()
     example = ""
     if (old & later).any():
-        first = rows[old & later].iloc[0]
+        row = int(np.argmax(old & later))
         example = (
-            f"content {short(first['digest'])} is in epoch {int(rows['epoch'].min())} and again in epoch "
-            f"{int(first['epoch'])}"
+            f"content {short(rows['digest'].iloc[row])} is in epoch {int(epoch.min())} and again in epoch "
+            f"{int(epoch[row])}"
         )
     return Repeats("content", int(later.sum()), float(old[later].mean()), example=example)
 
 
-def _came_before(rows: pd.DataFrame, of: list[str]) -> pd.Series:
-    """Which rows have a content that one of an earlier epoch had, within the groups of some columns."""
-    return rows.groupby([*of, "digest"])["epoch"].transform("min") < rows["epoch"]
+def _came_before(epoch: Array, *of: Array) -> Array:
+    """Which rows are equal in some columns to one of an earlier epoch."""
+    number, count = codes.numbered(*of)
+    before: Array = codes.least(number, epoch, count)[number] < epoch
+    return before
 
 
 # -- streams --------------------------------------------------------------------------------------
@@ -147,7 +162,11 @@ def seeded_inside(made: pd.DataFrame, stream: str, *, by_item: bool) -> bool:
         stream: a stream that moved.
         by_item: whether the source is asked for items by index.
     """
-    drew = made[moved(made, stream) & (made[f"rng_{stream}_before"] != 0) & (made["worker"] >= 0)]
+    drew = moved(made, stream) & (made[f"rng_{stream}_before"] != 0) & (made["worker"] >= 0)
+    ended = made[f"rng_{stream}_after"].to_numpy(np.uint64)[drew]
+    if not codes.several(ended).any():
+        return False
+    drew = chosen(made, drew.to_numpy())
     groups = drew.groupby(f"rng_{stream}_after")[f"rng_{stream}_before"]
     befores = groups.nunique()[groups.size() > 1]
     seeded = befores > 1
@@ -164,21 +183,20 @@ def _go_on_alike(drew: pd.DataFrame, stream: str) -> bool:
     return bool(several[f"rng_{stream}_before"].nunique() > 1)
 
 
+@once
 def drew_once(tables: Tables) -> list[str]:
     """The streams from which most batches of the first epoch drew, and hardly any later one.
 
     Args:
         tables: the events of one source and strategy.
     """
-    made = tables.produced[tables.produced["epoch"] >= 0]
-    first, later = made[made["epoch"] == 0], made[made["epoch"] > 0]
-    if len(first) < _FEW or len(later) < _FEW:
+    made = tables.produced
+    first, later = made["epoch"] == 0, made["epoch"] > 0
+    if first.sum() < _FEW or later.sum() < _FEW:
         return []
-    streams = ("numpy", "python", "torch", "tensorflow", "private")
+    drew = {name: moved(made, name) for name in STREAMS}
     return [
-        name
-        for name in streams
-        if moved(first, name).mean() >= _OFTEN and moved(later, name).mean() <= _HARDLY
+        name for name, its in drew.items() if its[first].mean() >= _OFTEN and its[later].mean() <= _HARDLY
     ]
 
 
@@ -191,10 +209,11 @@ def moved_during(tables: Tables, epoch: int) -> list[str]:
         tables: the events of one source and strategy.
         epoch: the epoch.
     """
-    made = tables.produced[tables.produced["epoch"] == epoch]
+    here = (tables.produced["epoch"] == epoch).to_numpy()
     found = []
     for name in ("numpy", "python", "torch"):
-        states = np.concatenate([made[f"rng_{name}_{when}"].to_numpy() for when in ("before", "after")])
-        if len(np.unique(states[states != 0])) > 1:
+        states = np.concatenate([tables.produced[f"rng_{name}_{when}"][here] for when in ("before", "after")])
+        known = states[states != 0]
+        if len(known) and known.min() != known.max():
             found.append(name)
     return found

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from batchaudit.analysis import codes
 from batchaudit.analysis.order import sequences
 from batchaudit.analysis.tables import Tables
 from batchaudit.analysis.walk import Walk
@@ -61,8 +62,8 @@ def same_part(walk: Walk, left_out: int) -> bool | None:
     """
     if walk.by not in ("id", "content"):
         return None
-    epochs = walk.rows.groupby("epoch")["item"].nunique()
-    if walk.rows["item"].nunique() > int(epochs.max()):
+    epochs = walk.sizes["nunique"]
+    if len(items_of(walk)) > int(epochs.max()):
         return False
     items = int(epochs.max()) + left_out
     choices = lgamma(items + 1) - lgamma(left_out + 1) - lgamma(items - left_out + 1)
@@ -71,12 +72,12 @@ def same_part(walk: Walk, left_out: int) -> bool | None:
 
 def items_of(walk: Walk) -> np.ndarray[Any, Any]:
     """The different items of all epochs, sorted."""
-    return np.unique(walk.rows["item"].to_numpy())
+    return codes.distinct(walk.rows["item"].to_numpy())
 
 
 def repeats_within(walk: Walk) -> bool:
     """Whether an item comes twice in an epoch."""
-    return bool(walk.rows.duplicated(["epoch", "item"]).any())
+    return bool((walk.sizes["nunique"] < walk.sizes["size"]).any())
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from batchaudit.analysis.baseline import Baseline
-from batchaudit.analysis.tables import LIVE, UNHASHABLE, Tables
+from batchaudit.analysis.tables import LIVE, UNHASHABLE, Tables, chosen
 from batchaudit.analysis.walk import Walk, walk
 
 
@@ -122,12 +122,23 @@ class Evidence:
             return True
         return self.shared_process and not bool((self.made["framework_worker"] >= 0).all())
 
-    @property
+    @cached_property
     def hashed(self) -> bool:
         """Whether every batch could be hashed whole; what could not may be equal or not."""
         return not bool((self.tables.produced["flags"] & UNHASHABLE).any())
 
-    @property
+    @cached_property
     def made(self) -> pd.DataFrame:
         """What workers produced: no looks ahead."""
-        return self.tables.produced[self.tables.produced["worker"] >= 0]
+        produced = self.tables.produced
+        return chosen(produced, (produced["worker"] >= 0).to_numpy())
+
+    @cached_property
+    def workers_seen(self) -> int:
+        """How many workers made something."""
+        return int(self.made["worker"].nunique())
+
+    @cached_property
+    def used(self) -> pd.DataFrame:
+        """What of that was delivered."""
+        return chosen(self.made, (self.made["epoch"] >= 0).to_numpy())

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from batchaudit.analysis.tables import UNHASHABLE, Tables
+from batchaudit.analysis import codes
+from batchaudit.analysis.tables import UNHASHABLE, Tables, chosen, in_order, once
 
+_OF_BATCH = ["index", "digest_lo", "epoch", "worker", "pid", "local_step"]
 COLUMNS = ["item", "content", "epoch", "worker", "pid", "local_step", "event"]
 
 
@@ -33,26 +35,28 @@ class Contents:
         return "sample" if self.by == "id" else "batch"
 
 
+@once
 def contents(tables: Tables) -> Contents:
     """Finds what tells items apart by number, and what they held when they were made.
 
     Args:
         tables: the events of one source and strategy.
     """
-    made = tables.produced[(tables.produced["flags"] & UNHASHABLE) == 0]
+    produced = tables.produced
+    made = chosen(produced, ((produced["flags"] & UNHASHABLE) == 0).to_numpy(), _OF_BATCH)
     if made.empty:
         return Contents("", pd.DataFrame(columns=COLUMNS))
     if bool((made["index"] >= 0).all()):
         rows = made.assign(item=made["index"], content=made["digest_lo"], event=made.index)
         return Contents("index", rows[COLUMNS].reset_index(drop=True))
-    samples = tables.samples[tables.samples["event"].isin(made.index)].sort_values(["event", "position"])
-    if len(samples) == 0 or samples["event"].nunique() < len(made) or bool(samples["id"].isna().any()):
+    samples, batch = in_order(tables.samples, made)
+    none = np.bincount(batch, minlength=len(made)) == 0
+    if bool(none.any()) or bool(samples["id"].isna().any()):
         return Contents("", pd.DataFrame(columns=COLUMNS))
-    of_batch = made.loc[samples["event"], ["epoch", "worker", "pid", "local_step"]]
-    found = {name: of_batch[name].to_numpy() for name in of_batch}
+    found = {name: made[name].to_numpy()[batch] for name in ("epoch", "worker", "pid", "local_step")}
     item = samples["id"].to_numpy(np.int64)
     known = {"item": item, "content": samples["digest"].to_numpy(), "event": samples["event"].to_numpy()}
-    return Contents("id", pd.DataFrame({**known, **found})[COLUMNS])
+    return Contents("id", pd.DataFrame({**known, **found}, copy=False)[COLUMNS])
 
 
 def drift(rows: pd.DataFrame) -> pd.DataFrame:
@@ -79,10 +83,11 @@ def constant(*several: pd.DataFrame) -> pd.Series | None:
     Returns:
         The content by item; None where an item held several, or none was made twice.
     """
-    rows = pd.concat(several)[["item", "content"]]
-    different = rows.drop_duplicates()
-    if different.empty or bool(different["item"].duplicated().any()):
+    items, contents = (np.concatenate([each[name] for each in several]) for name in ("item", "content"))
+    item, count = codes.numbered(items)
+    first = codes.first_rows(item)
+    held = np.zeros(count, contents.dtype)
+    held[item] = contents
+    if not len(first) or len(first) == len(item) or bool((held[item] != contents).any()):
         return None
-    if not bool(rows["item"].duplicated().any()):
-        return None
-    return different.set_index("item")["content"]
+    return pd.Series(contents[first], index=items[first])

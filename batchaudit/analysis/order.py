@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from batchaudit.analysis.tables import Tables, in_order
+from batchaudit.analysis import codes
+from batchaudit.analysis.tables import Tables, once
 from batchaudit.analysis.walk import Walk, by_id
 
 
@@ -29,6 +30,7 @@ class Beliefs:
     workers: tuple[tuple[int, int], ...]
 
 
+@once
 def beliefs(tables: Tables) -> Beliefs:
     """Which epoch the source, its sampler and its copies in the workers believed in.
 
@@ -137,7 +139,7 @@ def repetition(tables: Tables, walk: Walk) -> Repetition | None:
         common = min(len(first), len(second))
         same.append(bool(np.array_equal(first[:common], second[:common])))
     shortest = min(compared.values(), key=len)
-    return Repetition(by, tuple(compared), tuple(same), len(np.unique(shortest)))
+    return Repetition(by, tuple(compared), tuple(same), len(codes.distinct(shortest)))
 
 
 def sequences(tables: Tables, walk: Walk) -> tuple[str, dict[int, np.ndarray[Any, Any]]]:
@@ -152,13 +154,14 @@ def sequences(tables: Tables, walk: Walk) -> tuple[str, dict[int, np.ndarray[Any
     """
     if walk.by in ("id", "content"):
         return walk.by, walk.orders
-    delivered = tables.delivered
-    rows, place = in_order(tables.samples, delivered)
-    if len(rows) and len(np.unique(place)) == len(delivered):
-        values, epochs = rows["digest"].to_numpy(), delivered["epoch"].to_numpy()[place]
+    labels, epochs = tables.epochs
+    rows, place = tables.delivered_samples
+    if len(rows) and len(codes.starts(place)) == len(tables.delivered):
+        values, epochs = rows["digest"].to_numpy(), epochs[place]
     else:  # what has no samples, such as ragged batches
-        values, epochs = delivered["digest_lo"].to_numpy(), delivered["epoch"].to_numpy()
-    return "delivered", {int(epoch): values[epochs == epoch] for epoch in np.unique(epochs)}
+        values = tables.delivered["digest_lo"].to_numpy()
+    parts = np.split(values, codes.starts(epochs)[1:])
+    return "delivered", {int(epoch): part for epoch, part in zip(labels, parts, strict=False)}
 
 
 def scrambled(walk: Walk) -> bool | None:
@@ -184,7 +187,7 @@ def scrambled(walk: Walk) -> bool | None:
         steps = np.diff(of_worker["item"].to_numpy().astype(np.int64))
         jumps.append(steps[steps != 1])
     every = np.concatenate(jumps)
-    return len(every) >= _FEW_JUMPS and len(np.unique(every)) >= _UNLIKE * len(every)
+    return len(every) >= _FEW_JUMPS and len(codes.distinct(every)) >= _UNLIKE * len(every)
 
 
 _SPARSE, _FEW_JUMPS, _UNLIKE = 64, 5, 0.4
@@ -216,6 +219,8 @@ def mixed(tables: Tables, walk: Walk, hook: str = "on_epoch_end") -> list[Mixed]
     if walk.by not in ("id", "content"):
         return []
     called = tables.hooks["began_ns"][tables.hooks["text"] == hook].to_numpy()
+    if not len(called):
+        return []
     made = tables.delivered["made"]
     moments = tables.produced["began_ns"].reindex(made).set_axis(made.index)
     found = []

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from batchaudit.analysis import codes
 from batchaudit.analysis.contents import short
 from batchaudit.analysis.drawn import samples_made
-from batchaudit.analysis.tables import Tables
+from batchaudit.analysis.tables import Tables, chosen
+
+Array = np.ndarray[Any, Any]
 
 EPOCHS = 3
 """So many of a run's first epochs are compared with each other."""
@@ -17,6 +23,8 @@ _MANY_ENOUGH = 3
 _MOST = 0.9
 _OFTEN = 0.5
 _BY_CHANCE = 0.01
+_OF_BATCH = ["epoch", "step", "index", "epoch_step", "digest_lo"]
+_COLUMNS = ["epoch", "item", "step", "position", "turn", "is"]
 
 
 @dataclass(frozen=True)
@@ -70,45 +78,69 @@ def placed(tables: Tables | None) -> Placed | None:
     rows = None if tables is None else _rows(tables)
     if rows is None or rows.empty:
         return None
-    # One that comes often would be paired with itself too often.
-    rows = rows.drop_duplicates(["epoch", "item"])
-    pairs = rows.merge(rows, on="item")
-    pairs = pairs[pairs["epoch_x"] < pairs["epoch_y"]]
-    # Who makes which item is dealt out anew in each epoch where workers take what comes next.
-    there = pairs["turn_x"] == pairs["turn_y"]
-    alike = (pairs["step_x"] == pairs["step_y"]) & (pairs["position_x"] == pairs["position_y"])
-    at_place, elsewhere = pairs[there & alike], pairs[~there]
-    same = at_place["is_x"] == at_place["is_y"]
+    item, items = codes.numbered(rows["item"].to_numpy(np.int64))
+    first = _first_rows(rows["epoch"].to_numpy(), item, items)
+    numbers = {name: rows[name].to_numpy() for name in ("turn", "step", "position", "is")}
+    places: list[Array] = []
+    elsewhere: list[Array] = []
+    for earlier, later in combinations(first, 2):
+        both = (earlier >= 0) & (later >= 0)
+        pairs = np.stack([earlier[both], later[both]])
+        same = {name: values[pairs[0]] == values[pairs[1]] for name, values in numbers.items()}
+        # Who makes which item is dealt out anew in each epoch where workers take what comes next.
+        there = same["turn"] & same["step"] & same["position"]
+        places.append(np.vstack([pairs[:, there], same["is"][there]]))
+        elsewhere.append(same["is"][~same["turn"]])
+    at_place, alike = np.concatenate(places, axis=1), np.concatenate(elsewhere)
+    same_there = at_place[2] > 0
     return Placed(
-        len(at_place),
-        float(same.mean()) if len(at_place) else 0.0,
-        len(elsewhere),
-        float((elsewhere["is_x"] != elsewhere["is_y"]).mean()) if len(elsewhere) else 0.0,
-        _example(at_place[same]),
+        at_place.shape[1],
+        float(same_there.mean()) if len(same_there) else 0.0,
+        len(alike),
+        float((~alike).mean()) if len(alike) else 0.0,
+        _example(rows, at_place[:2, same_there]),
     )
+
+
+def _first_rows(epoch: Array, item: Array, items: int) -> list[Array]:
+    """For each epoch the row in which each item came first; -1 for none.
+
+    One that comes often would be paired with itself too often.
+    """
+    first = []
+    for number in range(EPOCHS):
+        rows = np.flatnonzero(epoch == number)[::-1]
+        first.append(np.full(items, -1))
+        first[-1][item[rows]] = rows
+    return first
 
 
 def _rows(tables: Tables) -> pd.DataFrame | None:
     """Each item: epoch, item, step and position of its delivery, the worker's turn, and its content."""
-    made = tables.produced[(tables.produced["worker"] >= 0) & tables.produced["epoch"].between(0, EPOCHS - 1)]
+    produced = tables.produced
+    made = chosen(
+        produced, ((produced["worker"] >= 0) & produced["epoch"].between(0, EPOCHS - 1)).to_numpy(), _OF_BATCH
+    )
     if len(made) and bool((made["index"] >= 0).all()):
         rows = made.assign(item=made["index"], position=0, turn=made["epoch_step"])
-        return rows.rename(columns={"digest_lo": "is"})[["epoch", "item", "step", "position", "turn", "is"]]
+        return rows.rename(columns={"digest_lo": "is"})[_COLUMNS]
     samples = samples_made(tables)
-    samples = samples[samples["event"].isin(made.index)]
+    samples = chosen(samples, ((samples["worker"] >= 0) & samples["epoch"].between(0, EPOCHS - 1)).to_numpy())
     if samples["id"].isna().any():
         return None
-    samples = samples.assign(step=made["step"].reindex(samples["event"]).to_numpy())
+    step = made["step"].to_numpy()[np.searchsorted(made.index, samples["event"])]
     named = {"id": "item", "digest": "is", "epoch_step": "turn"}
-    return samples.rename(columns=named)[["epoch", "item", "step", "position", "turn", "is"]]
+    return samples.assign(step=step).rename(columns=named)[_COLUMNS]
 
 
-def _example(same: pd.DataFrame) -> str:
-    if same.empty:
+def _example(rows: pd.DataFrame, same: Array) -> str:
+    """The first of the pairs of rows, in the order of the earlier and then of the later one."""
+    if not same.shape[1]:
         return ""
-    one = same.iloc[0]
-    content = short(one["is_x"])
+    row, other = same[:, np.lexsort((same[1], same[0]))[0]]
+    # Column by column: a row of pandas has one type for all of its values, which rounds digests.
+    one = {name: int(rows[name].iloc[row]) for name in rows}
     return (
-        f"item {int(one['item'])} at step {int(one['turn_x'])} of its worker has content {content} in epoch "
-        f"{int(one['epoch_x'])} and in epoch {int(one['epoch_y'])}"
+        f"item {one['item']} at step {one['turn']} of its worker has content {short(one['is'])} in "
+        f"epoch {one['epoch']} and in epoch {int(rows['epoch'].iloc[other])}"
     )

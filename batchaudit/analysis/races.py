@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from batchaudit.analysis import codes
 from batchaudit.analysis.baseline import Baseline
 from batchaudit.analysis.items import constant, contents
-from batchaudit.analysis.tables import Tables
+from batchaudit.analysis.tables import Tables, chosen
+
+Array = np.ndarray[Any, Any]
 
 _RIGHT = 0.02
 _ALIGNED = 0.25
@@ -70,38 +74,78 @@ def against_serial(made: Tables, baseline: Baseline) -> Wrong | None:
         several = serial[0].rows["epoch"].nunique() > 1
         return Wrong(rows, True) if several or not rows["wrong"].any() else None
     delivered = made_by_workers[made_by_workers["epoch"] >= 0]
-    parts = [_aligned(rows, serial[0].rows) for _, rows in delivered.groupby("epoch")]
-    known = [part for part in parts if part is not None]
+    known = _aligned(delivered, serial[0].rows)
     return Wrong(pd.concat(known), False) if known else None
 
 
 def _marked(rows: pd.DataFrame, expected: pd.Series) -> pd.DataFrame:
-    known = rows[rows["item"].isin(expected.index)]
-    right = expected.loc[known["item"]].to_numpy()
-    wrong = known["content"].to_numpy() != right
-    elsewhere = wrong & known["content"].isin(expected).to_numpy()
+    place = expected.index.get_indexer(pd.Index(rows["item"]))
+    known = chosen(rows, place >= 0)
+    wrong = known["content"].to_numpy() != expected.to_numpy()[place[place >= 0]]
+    elsewhere = np.zeros(len(known), bool)
+    if wrong.any():
+        elsewhere[wrong] = known["content"][wrong].isin(expected)
     return known.assign(wrong=wrong, elsewhere=elsewhere)
 
 
-def _aligned(rows: pd.DataFrame, serial: pd.DataFrame) -> pd.DataFrame | None:
-    """The rows of one epoch against the serial epoch that they are; None where they are none of them."""
-    maps = [_by_item(each) for _, each in serial[serial["epoch"] >= 0].groupby("epoch")]
-    if len(maps) < 2:
-        return None
-    apart = min(_mismatch(maps[n], maps[n + 1]) for n in range(len(maps) - 1))
-    here = _by_item(rows)
-    distances = [_mismatch(here, each) for each in maps]
-    best = int(np.argmin(distances))
-    return _marked(rows, maps[best]) if distances[best] < _ALIGNED * apart else None
+def _aligned(run: pd.DataFrame, serial: pd.DataFrame) -> list[pd.DataFrame]:
+    """The rows of each epoch against the serial epoch that it is; none of one that is none of them."""
+    serial = chosen(serial, (serial["epoch"] >= 0).to_numpy())
+    item, items = codes.numbered(np.concatenate([run["item"], serial["item"]]))
+    known = _Epochs(serial, item[len(run) :], items)
+    if known.count < 2:
+        return []
+    apart = min(float(known.distances(*known.of(number))[number + 1]) for number in range(known.count - 1))
+    epochs = _Epochs(run, item[: len(run)], items)
+    rows = codes.rows_of(codes.ranked(run["epoch"].to_numpy())[1], epochs.count)
+    found = []
+    for number in range(epochs.count):
+        distances = known.distances(*epochs.of(number))
+        best = int(np.argmin(distances))
+        if distances[best] < _ALIGNED * apart:
+            found.append(_marked(run.iloc[rows[number]], known.by_item(best)))
+    return found
 
 
-def _by_item(rows: pd.DataFrame) -> pd.Series:
-    return rows.drop_duplicates("item").set_index("item")["content"]
+class _Epochs:
+    """What each item held when it first came in an epoch, epoch after epoch.
 
+    Args:
+        rows: `Contents.rows`.
+        item: int64, shape (rows,): a number for each row's item.
+        items: what these are below.
+    """
 
-def _mismatch(a: pd.Series, b: pd.Series) -> float:
-    common = a.index.intersection(b.index)
-    return float((a.loc[common].to_numpy() != b.loc[common].to_numpy()).mean()) if len(common) else 1.0
+    def __init__(self, rows: pd.DataFrame, item: Array, items: int) -> None:
+        epoch = codes.ranked(rows["epoch"].to_numpy())[1]
+        once = codes.first_rows(codes.numbered(epoch, item)[0])
+        once = once[np.argsort(epoch[once], kind="stable")]
+        self._name, self._item = rows["item"].to_numpy()[once], item[once]
+        self._content = rows["content"].to_numpy(np.uint64)[once]
+        self._begins = codes.starts(epoch[once])
+        self._ends = np.append(self._begins[1:], len(once))
+        self.count = len(self._begins)
+        self._held, self._there = np.zeros(items, np.uint64), np.zeros(items, bool)
+
+    def of(self, number: int) -> tuple[Array, Array]:
+        """The items of an epoch and what they held."""
+        here = slice(self._begins[number], self._ends[number])
+        return self._item[here], self._content[here]
+
+    def by_item(self, number: int) -> pd.Series:
+        """What each item held in an epoch."""
+        here = slice(self._begins[number], self._ends[number])
+        return pd.Series(self._content[here], index=self._name[here])
+
+    def distances(self, item: Array, content: Array) -> Array:
+        """Which part of some items held something else in each epoch; 1 where it has none of them."""
+        self._held[item], self._there[item] = content, True
+        common = self._there[self._item]
+        other = common & (self._held[self._item] != self._content)
+        self._there[item] = False
+        both, differ = (np.add.reduceat(each, self._begins, dtype=np.int64) for each in (common, other))
+        distances: Array = np.where(both > 0, differ / np.maximum(both, 1), 1.0)
+        return distances
 
 
 def disagreeing(run: Wrong, again: Wrong) -> int:

@@ -8,9 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from batchaudit.analysis import codes
+from batchaudit.analysis.tables import chosen
+
+Array = np.ndarray[Any, Any]
 
 COLUMNS = ["epoch", "replicas", "total", "different", "within", "across", "least", "most"]
 MOST_REPLICAS = 64
@@ -28,14 +34,14 @@ def items_of(rows: pd.DataFrame, who: str, item: str = "item") -> pd.DataFrame:
         item: the column that tells one item from another.
 
     Returns:
-        The frame. Rows of which nobody knows who made them are left out; items are numbered from 0.
+        The frame. Rows of which nobody knows who made them are left out; equal items have equal numbers.
     """
-    known = rows[rows[who] >= 0]
+    known = chosen(rows, (rows[who] >= 0).to_numpy(dtype=bool), ["epoch", who, item])
     return pd.DataFrame(
         {
             "epoch": known["epoch"].to_numpy(np.int64),
             "who": known[who].to_numpy(np.int64),
-            "item": pd.factorize(known[item])[0].astype(np.int64),
+            "item": codes.numbered(known[item].to_numpy())[0],
         }
     )
 
@@ -51,21 +57,35 @@ def spread(items: pd.DataFrame) -> pd.DataFrame:
         were `different`; how many came `within` one replica a second time or more; how many came `across`
         replicas: to one that was not their first; the `least` and the `most` items of a replica.
     """
-    shares = items.groupby(["epoch", "who"]).size()
-    pairs = _pairs(items)
-    of_epoch = shares.groupby("epoch")
-    frame = pd.DataFrame({"replicas": of_epoch.size(), "total": of_epoch.sum()})
-    frame["different"] = pairs.drop_duplicates(["epoch", "item"]).groupby("epoch").size()
-    held = pairs.groupby("epoch").size()
-    frame["within"] = frame["total"] - held
-    frame["across"] = held - frame["different"]
-    frame["least"], frame["most"] = of_epoch.min(), of_epoch.max()
-    return frame.reset_index()[COLUMNS].astype(np.int64)
+    labels, epoch = codes.ranked(items["epoch"].to_numpy(np.int64))
+    item = items["item"].to_numpy(np.int64)
+    replicas, who = codes.ranked(items["who"].to_numpy(np.int64))
+    shares = codes.pairs(epoch, who)
+    held = codes.pairs(epoch * len(replicas) + who, item).group // max(len(replicas), 1)
+    first = codes.starts(shares.group)
+
+    def count(epochs: Array) -> Array:
+        counted: Array = np.bincount(epochs, minlength=len(labels))
+        return counted
+
+    total, different = count(epoch), count(codes.pairs(epoch, item).group)
+    columns = [
+        labels,
+        count(shares.group),
+        total,
+        different,
+        total - count(held),
+        count(held) - different,
+        np.minimum.reduceat(shares.times, first) if len(first) else first,
+        np.maximum.reduceat(shares.times, first) if len(first) else first,
+    ]
+    return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
 
 
 def _pairs(items: pd.DataFrame) -> pd.DataFrame:
     """Each item of an epoch once for each replica that delivered it."""
-    return items.drop_duplicates(["epoch", "who", "item"])
+    number, _ = codes.numbered(*(items[name].to_numpy() for name in ("epoch", "who", "item")))
+    return items.iloc[codes.first_rows(number)]
 
 
 @dataclass(frozen=True)
@@ -105,18 +125,33 @@ def compare(items: pd.DataFrame) -> list[Pair]:
     Returns:
         The pairs, of the first `MOST_REPLICAS` replicas of an epoch.
     """
+    labels, epoch = codes.ranked(items["epoch"].to_numpy(np.int64))
+    who, item = items["who"].to_numpy(np.int64), items["item"].to_numpy(np.int64)
     found = []
-    for epoch, here in items.groupby("epoch", sort=True):
-        orders = {int(who): rows.to_numpy() for who, rows in here.groupby("who", sort=True)["item"]}
-        sets = {who: np.unique(order) for who, order in list(orders.items())[:MOST_REPLICAS]}
-        for a, b in combinations(sets, 2):
-            common = len(np.intersect1d(sets[a], sets[b], assume_unique=True))
-            walked = min(len(orders[a]), len(orders[b]))
-            in_step = int((orders[a][:walked] == orders[b][:walked]).sum())
-            backwards = len(orders[a]) == len(orders[b]) and np.array_equal(orders[a], orders[b][::-1])
-            sizes = len(sets[a]), len(sets[b])
-            found.append(Pair(int(epoch), (a, b), sizes, common, walked, in_step, backwards))
+    for label, rows in zip(labels, codes.rows_of(epoch, len(labels)), strict=False):
+        replicas, place = codes.ranked(who[rows])
+        orders = [item[rows[its]] for its in codes.rows_of(place, len(replicas))][:MOST_REPLICAS]
+        sizes, common = _in_common(orders)
+        for a, b in combinations(range(len(orders)), 2):
+            one, other = orders[a], orders[b]
+            walked = min(len(one), len(other))
+            in_step = int(np.count_nonzero(one[:walked] == other[:walked]))
+            backwards = len(one) == len(other) and np.array_equal(one, other[::-1])
+            pair, size = (int(replicas[a]), int(replicas[b])), (int(sizes[a]), int(sizes[b]))
+            found.append(Pair(int(label), pair, size, int(common[a, b]), walked, in_step, backwards))
     return found
+
+
+def _in_common(orders: list[Array]) -> tuple[Array, Array]:
+    """How many different items each replica has, and how many each two have in common."""
+    who = np.repeat(np.arange(len(orders)), [len(order) for order in orders])
+    item, items = codes.numbered(np.concatenate(orders))
+    held = codes.pairs(item, who)
+    shared = (np.bincount(held.group, minlength=items) > 1)[held.group]
+    # A row a replica, a column an item that several have: their product counts what two have in common.
+    table = np.zeros((len(orders), int(shared.sum())), np.float64)
+    table[held.item[shared], np.cumsum(np.diff(held.group[shared], prepend=-1) > 0) - 1] = 1
+    return np.bincount(held.item, minlength=len(orders)), table @ table.T
 
 
 def groups(pairs: list[tuple[int, int]]) -> list[list[int]]:
@@ -148,11 +183,20 @@ def walkers(items: pd.DataFrame, count: int, beyond: float) -> list[int]:
     Returns:
         They; a pool may be made anew for each epoch, and then has other ones.
     """
-    at_a_time = int(items.groupby("epoch")["who"].nunique().max())
-    pass_of_each = items.groupby("who").head(count).groupby("who")["item"].agg(["size", "nunique"])
-    once = pass_of_each["nunique"] >= 0.98 * pass_of_each["size"]
-    far = pass_of_each["nunique"] > beyond * count / at_a_time
-    return [int(who) for who in pass_of_each.index[once & far]]
+    labels, who = codes.ranked(items["who"].to_numpy(np.int64))
+    early = codes.count_within(who) < count
+    size = np.bincount(who[early], minlength=len(labels))
+    item = items["item"].to_numpy(np.int64)[early]
+    different = np.bincount(codes.pairs(who[early], item).group, minlength=len(labels))
+    far = different > beyond * count / at_a_time(items)
+    return [int(replica) for replica in labels[(different >= 0.98 * size) & far]]
+
+
+def at_a_time(items: pd.DataFrame) -> int:
+    """How many replicas there were in an epoch, at most; a pool may be made anew for each."""
+    epoch, epochs = codes.numbered(items["epoch"].to_numpy())
+    _, who = codes.ranked(items["who"].to_numpy())
+    return int(np.bincount(codes.pairs(epoch, who).group, minlength=epochs).max())
 
 
 def doubled(items: pd.DataFrame, share: int) -> float:
@@ -164,9 +208,12 @@ def doubled(items: pd.DataFrame, share: int) -> float:
         items: a frame of items.
         share: how many items are one replica's share.
     """
-    early = items[items.groupby(["epoch", "who"]).cumcount() < share]
-    holders = _pairs(early).groupby(["epoch", "item"]).size()
-    return float((holders > 1).mean()) if len(holders) else 0.0
+    epoch, who, item = (items[name].to_numpy() for name in ("epoch", "who", "item"))
+    early = codes.count_within(codes.numbered(epoch, who)[0]) < share
+    number, _ = codes.numbered(epoch[early], item[early])
+    holders = codes.pairs(number, codes.ranked(who[early])[1]).group
+    several = np.diff(codes.starts(holders), append=len(holders)) > 1
+    return float(several.mean()) if len(several) else 0.0
 
 
 def example(items: pd.DataFrame, only: list[int] | None = None) -> tuple[int, int, list[int]] | None:
@@ -181,6 +228,8 @@ def example(items: pd.DataFrame, only: list[int] | None = None) -> tuple[int, in
     """
     chosen = np.ones(len(items), bool) if only is None else items["who"].isin(only).to_numpy()
     rows = np.flatnonzero(chosen)
+    if not len(rows):
+        return None
     pairs = _pairs(items.iloc[rows].set_axis(rows))
     several = pairs[pairs.duplicated(["epoch", "item"], keep=False)]
     if several.empty:
@@ -269,6 +318,7 @@ def each_as_often(items: pd.DataFrame) -> bool:
 
 def same_in_all_epochs(items: pd.DataFrame) -> bool:
     """Whether every epoch had the same items; False with one epoch."""
-    each = items.drop_duplicates(["epoch", "item"])
-    epochs = each["epoch"].nunique()
-    return epochs > 1 and bool((each.groupby("item").size() == epochs).all())
+    labels, epoch = codes.ranked(items["epoch"].to_numpy(np.int64))
+    item, count = codes.numbered(items["item"].to_numpy())
+    times = np.bincount(codes.pairs(item, epoch).group, minlength=count)
+    return len(labels) > 1 and bool((times[times > 0] == len(labels)).all())

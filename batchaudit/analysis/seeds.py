@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from batchaudit.analysis.tables import STREAMS, Tables
+from batchaudit.analysis import codes
+from batchaudit.analysis.tables import STREAMS, Tables, once
+
+Array = np.ndarray[Any, Any]
 
 MOST_WORKERS = 256
 """Lockstep is looked for among so many workers at most."""
@@ -31,6 +34,7 @@ class Lockstep:
     length: int
 
 
+@once
 def moved_streams(tables: Tables) -> list[str]:
     """The streams whose state changed while a batch was made.
 
@@ -55,9 +59,9 @@ def moved(produced: pd.DataFrame, stream: str) -> pd.Series:
 
 def share_a_process(tables: Tables) -> bool:
     """Whether several workers are threads of one process, and so share its global streams."""
-    looks = tables.produced[tables.produced["worker"] >= 0]
-    counts = looks.groupby(["rank", "pid"], observed=True)["worker"].nunique()
-    return bool((counts > 1).any())
+    made = tables.produced[["rank", "pid", "worker"]]
+    workers = made[~made["worker"].duplicated() & (made["worker"] >= 0)]
+    return bool(workers.duplicated(["rank", "pid"]).any())
 
 
 def divergence(tables: Tables) -> pd.DataFrame:
@@ -77,19 +81,25 @@ def divergence(tables: Tables) -> pd.DataFrame:
     """
     streams = moved_streams(tables)
     shared = share_a_process(tables)
-    made = tables.produced[(tables.produced["worker"] >= 0) & tables.produced["delivered"]]
+    labels, _ = tables.epochs
+    steps = _steps(tables)
+    within = [_within(tables, stream) for stream in streams]
+    against = [new_states(tables, stream) for stream in streams]
+    locked = _longest_locksteps(tables, [] if shared else streams)
     rows: list[dict[str, Any]] = []
-    for epoch, here in made.groupby("epoch", sort=True):
-        values = [_within(here, stream) for stream in streams]
-        note = _why_empty(here, streams, shared, values)
-        against = [new_states(made, here, int(epoch), stream) for stream in streams]
+    for number in range(len(labels)):
+        workers = steps.workers[number]
+        if not workers:
+            continue
+        values = [each[number] for each in within]
+        note = _why_empty(streams, shared, workers, values)
         rows.append(
             {
-                "epoch": epoch,
+                "epoch": labels[number],
                 "seed_divergence": np.nan if note else float(np.nanmin(values)),
                 "seed_divergence_note": note,
-                "epoch_divergence": _least(against),
-                "lockstep": 0 if note else max((lock.length for lock in lockstep(here, streams)), default=0),
+                "epoch_divergence": _least([each[number] for each in against]),
+                "lockstep": 0 if note else locked[number],
             }
         )
     columns = ["epoch", "seed_divergence", "seed_divergence_note", "epoch_divergence", "lockstep"]
@@ -101,65 +111,162 @@ def _least(values: list[float]) -> float:
     return min(known, default=float("nan"))
 
 
-def _why_empty(here: pd.DataFrame, streams: list[str], shared: bool, values: list[float]) -> str:
+def _why_empty(streams: list[str], shared: bool, workers: int, values: list[float]) -> str:
     if not streams:
         return "no random stream moved"
     if shared:
         return "threads share the process's random streams: a move cannot be laid to one worker"
-    if here["worker"].nunique() < 2:
+    if workers < 2:
         return "fewer than two workers"
     return "no local step that two workers reached" if all(np.isnan(value) for value in values) else ""
 
 
-def _within(made: pd.DataFrame, stream: str) -> float:
-    groups = made.groupby("local_step")
-    workers, states = groups["worker"].nunique(), groups[f"rng_{stream}_before"].nunique()
+class _Steps(NamedTuple):
+    """The batches that workers made and that were delivered, at their local steps.
+
+    Attributes:
+        rows: int64: their rows in `Tables.produced`.
+        epoch: the place of each one's epoch among those of `Tables.epochs`.
+        place: a number for its epoch and local step, rising with both; no worker has two batches there.
+        place_epoch: the epoch of each such number.
+        workers: how many workers each epoch has.
+    """
+
+    rows: Array
+    epoch: Array
+    place: Array
+    place_epoch: Array
+    workers: list[int]
+
+
+@once
+def _steps(tables: Tables) -> _Steps:
+    made, (labels, _) = tables.produced, tables.epochs
+    rows = np.flatnonzero((made["worker"] >= 0) & made["delivered"])
+    epoch = np.searchsorted(labels, made["epoch"].to_numpy()[rows])
+    step = made["local_step"].to_numpy()[rows]
+    place = epoch * (int(step.max(initial=0)) + 1) + step
+    places = codes.distinct(place)
+    worker = made["worker"].to_numpy()[rows]
+    workers = np.bincount(codes.pairs(epoch, worker).group, minlength=len(labels))
+    return _Steps(
+        rows,
+        epoch,
+        np.searchsorted(places, place),
+        places // (int(step.max(initial=0)) + 1),
+        workers.tolist(),
+    )
+
+
+def _states_before(tables: Tables, stream: str) -> Array:
+    """The states in which the batches of `_steps` began."""
+    states: Array = tables.produced[f"rng_{stream}_before"].to_numpy(np.uint64)[_steps(tables).rows]
+    return states
+
+
+def _within(tables: Tables, stream: str) -> list[float]:
+    """The divergence within each epoch; NaN where no two workers reached a step."""
+    steps = _steps(tables)
+    workers = np.bincount(steps.place)
     several = workers > 1
     if not several.any():
-        return float("nan")
-    return float(((states[several] - 1) / (workers[several] - 1)).mean())
+        return [float("nan")] * len(steps.workers)
+    state = codes.numbered(_states_before(tables, stream))[0]
+    states = np.bincount(codes.pairs(steps.place, state).group)
+    shares = (states[several] - 1) / (workers[several] - 1)
+    bounds = np.searchsorted(steps.place_epoch[several], np.arange(1, len(steps.workers)))
+    return [float(here.mean()) if len(here) else float("nan") for here in np.split(shares, bounds)]
 
 
-def alike(made: pd.DataFrame, stream: str) -> pd.DataFrame:
+def new_states(tables: Tables, stream: str) -> list[float]:
+    """The share of an epoch's draws that end in a state which no earlier draw at that step ended in.
+
+    Args:
+        tables: the events of one source and strategy.
+        stream: a stream that moved.
+
+    Returns:
+        For each epoch that was delivered a share from 0 to 1; NaN in the first one of which workers made
+        anything, and where nothing was drawn.
+    """
+    return _all_new_states(tables)[stream]
+
+
+@once
+def _all_new_states(tables: Tables) -> dict[str, list[float]]:
+    return {stream: _new_states(tables, stream) for stream in moved_streams(tables)}
+
+
+def _new_states(tables: Tables, stream: str) -> list[float]:
+    steps, made = _steps(tables), tables.produced
+    count = len(steps.workers)
+    drawn = moved(made, stream).to_numpy()[steps.rows]
+    epoch, rows = steps.epoch[drawn], steps.rows[drawn]
+    # Where a draw ends tells more than where it begins: a worker may be seeded in its first batch, and a
+    # source that seeds the stream for each batch comes from elsewhere and ends in the same state.
+    after = made[f"rng_{stream}_after"].to_numpy(np.uint64)[rows]
+    step = made["epoch_step"].to_numpy()[rows]
+    again = codes.several(step, after)  # mostly none, which is seen sooner than who came first
+    state, states = codes.numbered(step[again], after[again])
+    old = np.zeros(len(rows), bool)
+    old[again] = codes.least(state, epoch[again], states)[state] < epoch[again]
+    drawn_of, old_of = (np.bincount(each, minlength=count) for each in (epoch, epoch[old]))
+    first = int(steps.epoch.min(initial=count))
+    return [
+        1 - float(old_of[n] / drawn_of[n]) if n > first and drawn_of[n] else float("nan")
+        for n in range(count)
+    ]
+
+
+def alike(tables: Tables, stream: str) -> pd.DataFrame:
     """The draws that several workers of one epoch made alike: from an equal state to an equal state.
 
     Equal states before alone prove nothing: a source may seed the stream anew from the batch's index.
 
     Args:
-        made: produced batches, with epoch, worker and local_step.
+        tables: the events of one source and strategy.
         stream: a stream that moved.
 
     Returns:
-        The rows of `made` that are not alone in their epoch and local step with both states.
+        The rows of `Tables.produced` that are not alone in their epoch and local step with both states.
     """
-    drew = made[moved(made, stream) & (made[f"rng_{stream}_before"] != 0)]
-    key = ["epoch", "local_step", f"rng_{stream}_before", f"rng_{stream}_after"]
-    return drew[drew.groupby(key)["worker"].transform("nunique") > 1]
+    drew, place, before = _drew(tables, stream)
+    after = tables.produced[f"rng_{stream}_after"].to_numpy(np.uint64)[drew]
+    return tables.produced.iloc[drew[codes.several(place, before, after)]]
 
 
-def new_states(made: pd.DataFrame, here: pd.DataFrame, epoch: int, stream: str) -> float:
-    """The share of an epoch's draws that end in a state which no earlier draw at that step ended in.
+def begun_alike(tables: Tables, stream: str) -> bool:
+    """Whether two workers began a draw at one local step of an epoch from an equal state.
 
     Args:
-        made: produced batches of all epochs, with epoch and epoch_step.
-        here: those of one epoch.
-        epoch: its number.
+        tables: the events of one source and strategy.
         stream: a stream that moved.
-
-    Returns:
-        A share from 0 to 1; NaN in the first epoch, and where nothing was drawn.
     """
-    earlier = made[made["epoch"] < epoch]
-    if earlier.empty:
-        return float("nan")
-    drawn, known = here[moved(here, stream)], earlier[moved(earlier, stream)]
-    if drawn.empty:
-        return float("nan")
-    # Where a draw ends tells more than where it begins: a worker may be seeded in its first batch, and a
-    # source that seeds the stream for each batch comes from elsewhere and ends in the same state.
-    key = ["epoch_step", f"rng_{stream}_after"]
-    old = pd.MultiIndex.from_frame(drawn[key]).isin(pd.MultiIndex.from_frame(known[key]))
-    return float(1 - old.mean())
+    _, place, before = _drew(tables, stream)
+    return bool(codes.several(place, before).any())
+
+
+def _drew(tables: Tables, stream: str) -> tuple[Array, Array, Array]:
+    """The rows of `Tables.produced` that drew, their places in `_steps`, and the states before."""
+    steps, before = _steps(tables), _states_before(tables, stream)
+    drew = moved(tables.produced, stream).to_numpy()[steps.rows] & (before != 0)
+    return steps.rows[drew], steps.place[drew], before[drew]
+
+
+def _longest_locksteps(tables: Tables, streams: list[str]) -> list[int]:
+    """For how many local steps in a row two workers shared a state of a stream, at most, in each epoch."""
+    steps = _steps(tables)
+    longest = [0] * len(steps.workers)
+    for stream in streams:
+        shared = codes.several(steps.place, _states_before(tables, stream))
+        if not shared.any():
+            continue
+        made = tables.produced[["worker", "local_step", f"rng_{stream}_before"]]
+        rows = codes.rows_of(steps.epoch, len(longest))
+        for number in codes.distinct(steps.epoch[shared]):
+            here = lockstep(made.iloc[steps.rows[rows[number]]], [stream])
+            longest[number] = max([longest[number], *(each.length for each in here)])
+    return longest
 
 
 def lockstep(made: pd.DataFrame, streams: list[str]) -> list[Lockstep]:
@@ -174,35 +281,30 @@ def lockstep(made: pd.DataFrame, streams: list[str]) -> list[Lockstep]:
     """
     found = []
     for stream in streams:
-        table = _states(made, stream)
-        codes = table.to_numpy()[:MOST_WORKERS]
-        for row in range(1, len(codes)):
-            equal = (codes[:row] == codes[row]) & (codes[row] >= 0)
-            lengths, starts = _longest(equal)
+        workers, steps, states = _states(made, stream)
+        states = states[:MOST_WORKERS]
+        for row in range(1, len(states)):
+            lengths, starts = _longest((states[:row] == states[row]) & (states[row] >= 0))
             other = int(lengths.argmax())
             if lengths[other]:
-                step = int(table.columns[int(starts[other])])
-                first, second = int(table.index[other]), int(table.index[row])
-                found.append(Lockstep(stream, (first, second), step, int(lengths[other])))
+                pair = int(workers[other]), int(workers[row])
+                found.append(Lockstep(stream, pair, int(steps[starts[other]]), int(lengths[other])))
     return sorted(found, key=lambda lock: -lock.length)
 
 
-def _states(made: pd.DataFrame, stream: str) -> pd.DataFrame:
-    """One row a worker, one column a local step: a number that is equal where the states are; -1 unknown."""
-    # Numbers first: a table with holes is one of floats, which cannot hold a 64-bit state.
-    states = made.assign(state=pd.factorize(made[f"rng_{stream}_before"])[0])
-    table = states.pivot_table(index="worker", columns="local_step", values="state", aggfunc="first")
-    return table.fillna(-1).astype(np.int64)
+def _states(made: pd.DataFrame, stream: str) -> tuple[Array, Array, Array]:
+    """The workers, the local steps, and a table of both: equal numbers for equal states, -1 for none."""
+    workers, row = codes.ranked(made["worker"].to_numpy())
+    steps, column = codes.ranked(made["local_step"].to_numpy())
+    table = np.full((len(workers), len(steps)), -1)
+    table[row, column] = codes.numbered(made[f"rng_{stream}_before"].to_numpy(np.uint64))[0]
+    return workers, steps, table
 
 
-def _longest(equal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _longest(equal: Array) -> tuple[Array, Array]:
     """For each row the length of its longest run of True, and where that begins."""
-    lengths = np.zeros(len(equal), np.int64)
-    starts = np.zeros(len(equal), np.int64)
-    run = np.zeros(len(equal), np.int64)
-    for column in range(equal.shape[1]):
-        run = np.where(equal[:, column], run + 1, 0)
-        better = run > lengths
-        lengths = np.where(better, run, lengths)
-        starts = np.where(better, column - run + 1, starts)
-    return lengths, starts
+    counted = np.cumsum(equal, axis=1)
+    runs = counted - np.maximum.accumulate(np.where(equal, 0, counted), axis=1)
+    ends = runs.argmax(axis=1)
+    lengths = runs[np.arange(len(runs)), ends]
+    return lengths, np.where(lengths > 0, ends - lengths + 1, 0)

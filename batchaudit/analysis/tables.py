@@ -5,11 +5,15 @@ Requires pandas.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property, wraps
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+
+from batchaudit.analysis import codes
 
 PROBE, UNHASHABLE, NO_SAMPLES, CONSUMED = (
     1,
@@ -21,6 +25,34 @@ _A_LOOK = 2
 """An unfinished pass of no more batches than this, before any that goes further, is a look."""
 LIVE = "live"
 STREAMS = ("numpy", "python", "torch", "tensorflow", "private")
+_OF_MAKING = frozenset(
+    ["run", "source", "thread", "seq", "index", "framework_worker", "framework_seed", "text"]
+    + [f"rng_{stream}_{when}" for stream in STREAMS for when in ("before", "after")]
+)
+"""Columns of an event that say nothing of a delivery: a row of millions is not copied for them."""
+
+Array = np.ndarray[Any, Any]
+_Of = TypeVar("_Of")
+_Said = TypeVar("_Said")
+
+
+def once(function: Callable[[_Of], _Said]) -> Callable[[_Of], _Said]:
+    """Keeps what a function says of an object for as long as the object is there: several rules ask for it.
+
+    Args:
+        function: of one argument, an object with attributes; what it returns must not be changed.
+    """
+    name = f"_{function.__module__}.{function.__qualname__}"
+
+    @wraps(function)
+    def kept(of: _Of) -> _Said:
+        known = vars(of)
+        if name not in known:
+            known[name] = function(of)
+        said: _Said = known[name]
+        return said
+
+    return kept
 
 
 @dataclass(frozen=True)
@@ -48,11 +80,39 @@ class Tables:
     raised: pd.DataFrame
     samples: pd.DataFrame
 
-    @property
+    @cached_property
     def ids_known(self) -> bool:
         """Whether every delivered sample has an id."""
-        ids = self.samples["id"][self.samples["event"].isin(self.delivered.index)]
+        ids = self.delivered_samples[0]["id"]
         return len(ids) > 0 and not bool(ids.isna().any())
+
+    @cached_property
+    def delivered_samples(self) -> tuple[pd.DataFrame, Array]:
+        """The samples of what was delivered, in the order of delivery; see `in_order`."""
+        return in_order(self.samples, self.delivered)
+
+    @cached_property
+    def epochs(self) -> tuple[Array, Array]:
+        """The epochs that were delivered, sorted, and the place of each delivered batch's epoch in them."""
+        epochs = self.delivered["epoch"].to_numpy()  # rising, as delivered batches lie
+        begins = codes.starts(epochs)
+        places = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(epochs)))
+        return epochs[begins], places
+
+    @cached_property
+    def contents(self) -> tuple[Array, int]:
+        """A number for each delivered batch, equal where their digests are; what all of them are below."""
+        return codes.numbered(
+            self.delivered["digest_lo"].to_numpy(np.uint64), self.delivered["digest_hi"].to_numpy(np.uint64)
+        )
+
+    @cached_property
+    def sample_contents(self) -> codes.Pairs:
+        """The contents of each epoch's samples, by the epoch's place; those without a digest are left out."""
+        rows, place = self.delivered_samples
+        epoch, known = self.epochs[1][place], rows["digest"].notna().to_numpy()
+        digests = rows["digest"][known].to_numpy(np.uint64)
+        return codes.pairs(epoch if known.all() else epoch[known], codes.numbered(digests)[0])
 
 
 def tables(events: pd.DataFrame, samples: pd.DataFrame) -> Tables:
@@ -65,33 +125,30 @@ def tables(events: pd.DataFrame, samples: pd.DataFrame) -> Tables:
     Returns:
         The tables.
     """
-    stage = events["stage"].astype(str)
-    produced = _produced(events[stage == "produced"].copy())
-    handed = events[stage == "delivered"]
+    stage = events["stage"]
+    hooks = events[stage == "hook"]
+    produced = _produced(chosen(events, (stage == "produced").to_numpy()))
+    told = [name for name in events.columns if name not in _OF_MAKING]
+    handed = chosen(events, (stage == "delivered").to_numpy(), told)
     looked = set(handed["ticket"][(handed["flags"] & PROBE) > 0]) - {0}
-    delivered = _delivered(handed, produced, events[stage == "hook"])
-    made = pd.Series(produced.index.to_numpy(), index=produced["ticket"].to_numpy())
-    made = made[~made.index.duplicated()]
-    delivered["made"] = made.reindex(delivered["ticket"]).fillna(-1).astype(np.int64).to_numpy()
-    known = delivered[delivered["made"] >= 0]
+    delivered = _delivered(handed, produced, hooks)
+    rows = _makers(delivered, produced)
+    known = rows >= 0
+    delivered["made"] = _taken(produced.index.to_numpy(), rows, -1)
+    # Each produced batch where it went first: a replayed peek is delivered more than once.
+    went = np.full(len(produced), -1)
+    went[rows[known][::-1]] = np.flatnonzero(known)[::-1]
     for column in ("epoch", "step"):
-        values = pd.Series(known[column].to_numpy(), index=known["made"].to_numpy())
-        values = values[~values.index.duplicated()]  # a replayed peek is delivered more than once
-        produced[column] = values.reindex(produced.index).fillna(-1).astype(np.int64)
+        produced[column] = _taken(delivered[column].to_numpy(), went, -1)
     produced["delivered"] = produced["epoch"] >= 0
-    produced["probe"] |= produced["ticket"].isin(looked) & ~produced["delivered"]
-    produced["epoch_step"] = produced.groupby(["worker", "epoch"]).cumcount()
+    if looked:
+        produced["probe"] |= produced["ticket"].isin(looked) & ~produced["delivered"]
+    produced["epoch_step"] = _count_within(produced["worker"], produced["epoch"])
     for column, missing in (("worker", -1), ("probe", False)):
-        delivered[column] = produced[column].reindex(delivered["made"]).fillna(missing).to_numpy()
-    delivered["worker"] = delivered["worker"].astype(np.int64)
-    delivered["changed"] = _changed(delivered, produced)
-    return Tables(
-        produced,
-        delivered,
-        events[stage == "hook"],
-        events[stage == "raised"],
-        _with_ids(samples, delivered),
-    )
+        delivered[column] = _taken(produced[column].to_numpy(), rows, missing)
+    delivered["changed"] = _changed(delivered, produced, rows)
+    samples = _with_ids(_in_place(samples), delivered)
+    return Tables(produced, delivered, hooks, events[stage == "raised"], samples)
 
 
 def handed_over(events: pd.DataFrame) -> pd.Series:
@@ -103,109 +160,190 @@ def handed_over(events: pd.DataFrame) -> pd.Series:
     return (events["stage"] == "delivered") | ((events["flags"] & CONSUMED) > 0)
 
 
-def in_order(samples: pd.DataFrame, batches: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
+def in_order(samples: pd.DataFrame, batches: pd.DataFrame) -> tuple[pd.DataFrame, Array]:
     """The samples of some batches, in the order of these.
 
     Args:
-        samples: rows of `Log.samples`.
+        samples: rows of `Tables.samples`.
         batches: rows of `Tables.delivered`, in their order, with their labels.
 
     Returns:
         The rows of `samples` that hang on the batches, and for each the place of its batch: int64, shape
         (rows,), from 0.
     """
-    place = batches.index.get_indexer(pd.Index(samples["event"]))
-    samples, place = samples[place >= 0], place[place >= 0]
-    order = np.lexsort((samples["position"].to_numpy(), place))
-    return samples.iloc[order], place[order]
+    firsts, counts = _spans(samples, batches.index.to_numpy())
+    place = np.repeat(np.arange(len(batches)), counts)
+    if codes.in_one_piece(firsts[counts > 0], counts[counts > 0]):
+        first = int(firsts[counts > 0][0]) if len(place) else 0
+        return samples.iloc[first : first + len(place)], place
+    return samples.iloc[codes.spans(firsts, counts)], place
+
+
+def _spans(samples: pd.DataFrame, labels: Array) -> tuple[Array, Array]:
+    """The first row of each event's samples, and how many it has."""
+    events = samples["event"].to_numpy()
+    firsts = np.searchsorted(events, labels)
+    return firsts, np.searchsorted(events, labels, side="right") - firsts
+
+
+def chosen(events: pd.DataFrame, which: Array, names: Iterable[str] | None = None) -> pd.DataFrame:
+    """Some of the events, as a frame that may get columns of its own; no column is copied without need.
+
+    Args:
+        events: rows with many columns.
+        which: bool, shape (rows,).
+        names: which columns; by default all.
+    """
+    rows = None if which.all() else np.flatnonzero(which)
+    columns = {name: events[name].array for name in (events.columns if names is None else names)}
+    if rows is None:
+        return pd.DataFrame(columns, index=events.index, copy=False)
+    taken = {name: column.take(rows) for name, column in columns.items()}
+    return pd.DataFrame(taken, index=events.index[rows], copy=False)
+
+
+def _taken(values: Array, rows: Array, missing: Any) -> Array:
+    """The values of some rows; for the row -1 what is given for a missing one."""
+    if not len(values):
+        return np.full(len(rows), missing)
+    taken: Array = np.where(rows >= 0, values[rows], missing)
+    return taken
+
+
+def _count_within(*columns: pd.Series) -> Array:
+    return codes.count_within(codes.numbered(*(column.to_numpy() for column in columns))[0])
+
+
+def process_of(events: pd.DataFrame) -> list[Array]:
+    """What tells one process from another, as numbers."""
+    return [pd.factorize(events["host"])[0], events["rank"].to_numpy(), events["pid"].to_numpy()]
+
+
+def _makers(delivered: pd.DataFrame, produced: pd.DataFrame) -> Array:
+    """The row of the produced batch that each delivered one came from; -1: not known."""
+    tickets, wanted = produced["ticket"].to_numpy(np.uint64), delivered["ticket"].to_numpy(np.uint64)
+    if len(tickets) == len(wanted) and np.array_equal(tickets, wanted) and (tickets[1:] > tickets[:-1]).all():
+        return np.arange(len(tickets))
+    several = codes.several(tickets) if len(tickets) else np.zeros(0, bool)
+    if not several.any():
+        found: Array = pd.Index(tickets).get_indexer(pd.Index(wanted))
+        return found
+    first = np.flatnonzero(~pd.Series(tickets).duplicated().to_numpy())
+    return _taken(first, pd.Index(tickets[first]).get_indexer(pd.Index(wanted)), -1)
 
 
 def _delivered(handed: pd.DataFrame, produced: pd.DataFrame, hooks: pd.DataFrame) -> pd.DataFrame:
     """What the consumer was handed, each epoch of each consumer once, without looks ahead."""
-    consumed = produced[(produced["flags"] & CONSUMED) > 0]
-    found = pd.concat([handed[(handed["flags"] & PROBE) == 0], consumed[handed.columns]])
-    if found.empty:
-        found = _as_delivered(produced)[handed.columns]
-        return found.sort_values(["epoch", "step"], kind="stable").copy()
+    given = (handed["flags"] & PROBE) == 0
+    consumed = chosen(produced, ((produced["flags"] & CONSUMED) > 0).to_numpy(), handed.columns)
+    parts = [part for part in (chosen(handed, given.to_numpy()), consumed) if len(part)]
+    if not parts:
+        return _by_step(_as_delivered(produced, handed.columns))
+    found = parts[0] if len(parts) == 1 else pd.concat(parts)
+    if not found["began_ns"].is_monotonic_increasing:
+        found = found.sort_values("began_ns", kind="stable")
     # A framework that begins an epoch anew has trained on nothing of what it took before.
-    place = ["host", "rank", "pid", "epoch", "step"]
-    found = found.sort_values("began_ns", kind="stable").drop_duplicates(place, keep="last")
+    place, count = codes.numbered(*process_of(found), found["epoch"].to_numpy(), found["step"].to_numpy())
+    last = np.zeros(count, np.int64)
+    last[place] = np.arange(len(found))
+    found = chosen(found, last[place] == np.arange(len(found)))
     if bool((found["strategy"] == LIVE).all()):
-        found = found[~_looks(found, hooks)].copy()
-        ranks = found.groupby(["host", "rank", "pid"], observed=True)["epoch"].rank("dense")
-        found["epoch"] = ranks.astype(np.int64) - 1
-    return found.sort_values(["epoch", "step"], kind="stable")
+        numbers = _numbered_passes(found, hooks)
+        found = chosen(found, numbers >= 0)
+        found["epoch"] = numbers[numbers >= 0]
+    return _by_step(found)
 
 
-def _looks(delivered: pd.DataFrame, hooks: pd.DataFrame) -> pd.Series:
-    """Which batches were only looked at, before the training began.
+def _by_step(delivered: pd.DataFrame) -> pd.DataFrame:
+    order = np.lexsort((delivered["step"].to_numpy(), delivered["epoch"].to_numpy()))
+    return delivered if bool((order[1:] > order[:-1]).all()) else delivered.iloc[order]
 
-    What a framework calls an epoch is one, however short; a pass of a loop is one if it comes to the end.
+
+def _numbered_passes(delivered: pd.DataFrame, hooks: pd.DataFrame) -> Array:
+    """Which epoch of its consumer each batch is of, counted from 0; -1 for one that was only looked at.
+
+    Looks come before the training began. What a framework calls an epoch is one, however short; a pass of a
+    loop is one if it comes to the end.
     """
-    consumer = ["host", "rank", "pid"]
-    passes = delivered.groupby([*consumer, "epoch"], observed=True).size().rename("taken").reset_index()
-    ends = hooks[hooks["text"].isin(["exhausted", "epoch"])]
-    finished = pd.MultiIndex.from_frame(ends[[*consumer, "epoch"]].astype({"host": object}))
-    keys = pd.MultiIndex.from_frame(passes[[*consumer, "epoch"]].astype({"host": object}))
-    passes["far"] = keys.isin(finished) | (passes["taken"] > _A_LOOK)
+    consumer, _ = codes.numbered(*process_of(delivered))
+    number, count = codes.numbered(consumer, delivered["epoch"].to_numpy())
+    rows = np.full(count, -1)
+    rows[number[::-1]] = np.arange(len(delivered))[::-1]
+    there = np.flatnonzero(rows >= 0)
+    passes = delivered[["host", "rank", "pid", "epoch"]].iloc[rows[there]].astype({"host": object})
+    passes = passes.assign(consumer=consumer[rows[there]], taken=np.bincount(number)[there], number=there)
+    passes = passes.sort_values(["consumer", "epoch"], kind="stable")
+    ends = hooks[hooks["text"].isin(["exhausted", "epoch"])].astype({"host": object})
+    key = ["host", "rank", "pid", "epoch"]
+    finished = pd.MultiIndex.from_frame(passes[key]).isin(pd.MultiIndex.from_frame(ends[key]))
+    passes["far"] = finished | (passes["taken"] > _A_LOOK)
     # Before the first that goes far; where none does, that is how the source is consumed.
-    by_consumer = passes.groupby(consumer, observed=True)["far"]
-    passes["look"] = (by_consumer.cumsum() == 0) & by_consumer.transform("any")
-    looks = pd.MultiIndex.from_frame(passes[passes["look"]][[*consumer, "epoch"]].astype({"host": object}))
-    rows = pd.MultiIndex.from_frame(delivered[[*consumer, "epoch"]].astype({"host": object}))
-    return pd.Series(rows.isin(looks), index=delivered.index)
+    by_consumer = passes.groupby("consumer")["far"]
+    look = (by_consumer.cumsum() == 0) & by_consumer.transform("any")
+    trained = passes[~look]
+    epochs = np.full(count, -1)
+    epochs[trained["number"]] = trained.groupby("consumer").cumcount()
+    numbers: Array = epochs[number]
+    return numbers
 
 
-def _changed(delivered: pd.DataFrame, produced: pd.DataFrame) -> np.ndarray:
+def _changed(delivered: pd.DataFrame, produced: pd.DataFrame, makers: Array) -> Array:
     """Whose content is another than that of the produced batch, at equal bytes.
 
     Where it is so of every batch, something converts them on the way. What is converted is never what was
     made for another batch: if some of them are, they were overwritten all the same.
     """
     changed = np.zeros(len(delivered), bool)
-    apart = ((delivered["made"] >= 0) & (delivered["stage"].astype(str) == "delivered")).to_numpy()
-    after, before = delivered[apart], produced.loc[delivered["made"][apart]]
-    other = np.zeros(len(after), bool)
-    for half in ("digest_hi", "digest_lo"):
-        other |= after[half].to_numpy() != before[half].to_numpy()
-    if other.all() and not after["digest_lo"].isin(produced["digest_lo"]).any():
+    apart = (makers >= 0) & (delivered["stage"] == "delivered").to_numpy()
+    if not apart.any():
         return changed
-    changed[apart] = other & (after["nbytes"].to_numpy() == before["nbytes"].to_numpy())
+    names = ("digest_hi", "digest_lo", "nbytes")
+    after = {name: delivered[name].to_numpy()[apart] for name in names}
+    before = {name: produced[name].to_numpy()[makers[apart]] for name in names}
+    other = (after["digest_hi"] != before["digest_hi"]) | (after["digest_lo"] != before["digest_lo"])
+    if other.all() and not pd.Series(after["digest_lo"]).isin(produced["digest_lo"]).any():
+        return changed
+    changed[apart] = other & (after["nbytes"] == before["nbytes"])
     return changed
 
 
 def _produced(events: pd.DataFrame) -> pd.DataFrame:
-    events["probe"] = (events["flags"] & PROBE) > 0
-    events["believed"] = events["epoch"]
+    looks = ((events["flags"] & PROBE) > 0).to_numpy()
     # A framework that numbers its workers may run one of them in several threads.
-    named = events["framework_worker"] >= 0
-    replica = events["thread"].where(~named, -1 - events["framework_worker"])
-    looks = ~events["probe"]
-    keys = pd.MultiIndex.from_arrays([events["host"].astype(object), events["rank"], events["pid"], replica])
-    events["worker"] = -1
-    events.loc[looks, "worker"] = pd.factorize(keys[looks.to_numpy()])[0]
-    events["local_step"] = events.groupby("worker").cumcount()
+    number = events["framework_worker"].to_numpy()
+    replica = np.where(number < 0, events["thread"].to_numpy(), -1 - number)
+    worker = np.full(len(events), -1)
+    worker[~looks] = pd.factorize(codes.numbered(*process_of(events), replica)[0][~looks])[0]
+    events["probe"], events["believed"], events["worker"] = looks, events["epoch"], worker
+    events["local_step"] = _count_within(events["worker"])
     return events
 
 
-def _as_delivered(produced: pd.DataFrame) -> pd.DataFrame:
+def _as_delivered(produced: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
     """Where no consumer was watched, what was produced stands for what was delivered, peeks aside."""
-    delivered = produced[~produced["probe"]].copy()
-    delivered["step"] = delivered.groupby("epoch").cumcount()
-    return delivered.drop(columns=["local_step"])
+    delivered = chosen(produced, (~produced["probe"]).to_numpy(), names)
+    delivered["step"] = _count_within(delivered["epoch"])
+    return delivered
+
+
+def _in_place(samples: pd.DataFrame) -> pd.DataFrame:
+    """The samples, event after event and in the order of their positions, as a log has them."""
+    event, position = samples["event"].to_numpy(), samples["position"].to_numpy()
+    later = (event[1:] > event[:-1]) | ((event[1:] == event[:-1]) & (position[1:] > position[:-1]))
+    return samples if later.all() else samples.iloc[np.lexsort((position, event))]
 
 
 def _with_ids(samples: pd.DataFrame, delivered: pd.DataFrame) -> pd.DataFrame:
-    known = delivered[delivered["made"] >= 0]
-    ids = samples.dropna(subset=["id"])
-    if ids.empty or known.empty:
+    """Gives delivered samples the ids of the produced batch that they came from, where they have none."""
+    own, made = delivered.index.to_numpy(), delivered["made"].to_numpy()
+    apart = (made >= 0) & (made != own)
+    missing = samples["id"].isna().to_numpy()
+    if not apart.any() or not missing.any() or missing.all():
         return samples
-    pairs = pd.DataFrame({"event": known.index, "made": known["made"].to_numpy()})
-    theirs = pairs.merge(
-        ids[["event", "position", "id"]], left_on="made", right_on="event", suffixes=("", "_")
-    )
-    joined = samples.merge(
-        theirs[["event", "position", "id"]], on=["event", "position"], how="left", suffixes=("", "_made")
-    )
-    joined["id"] = joined["id"].fillna(joined.pop("id_made"))
-    return joined
+    (to, wide), (come, theirs) = _spans(samples, own[apart]), _spans(samples, made[apart])
+    to, come = (codes.spans(first, np.minimum(wide, theirs)) for first in (to, come))
+    position = samples["position"].to_numpy()
+    given = missing[to] & ~missing[come] & (position[to] == position[come])
+    ids = samples["id"].array.copy()
+    ids[to[given]] = ids[come[given]]
+    return samples.assign(id=ids)

@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from batchaudit.analysis import codes
 from batchaudit.analysis.baseline import Baseline
 from batchaudit.analysis.tables import UNHASHABLE, Tables
+
+Array = np.ndarray[Any, Any]
 
 COLUMNS = [
     "epoch", "produced", "probes", "delivered", "unique", "effective_ratio", "new_unique", "copies",
@@ -33,75 +36,103 @@ def epochs(tables: Tables, baseline: Baseline) -> pd.DataFrame:
     Returns:
         A row an epoch; NaN (None for histograms) where a figure cannot be known.
     """
-    seen: set[tuple[int, int]] = set()
-    rows = []
-    by_epoch = tables.delivered.groupby("epoch", sort=True)
+    labels, place = tables.epochs
+    delivered = tables.delivered
+    count = len(labels)
+    unhashable = ((delivered["flags"] & UNHASHABLE) > 0).to_numpy()
+    unknown = np.bincount(place[unhashable], minlength=count) > 0
+    waited = (delivered["ended_ns"] - delivered["began_ns"]).to_numpy()
+    changed = np.bincount(place[delivered["changed"].to_numpy()], minlength=count)
+    coverage = baseline.coverage(tables)
     made = _produced(tables)
-    samples = tables.samples
-    samples_by_epoch = samples.groupby(tables.delivered["epoch"].reindex(samples["event"]).to_numpy())
-    for epoch, delivered in by_epoch:
-        row = {"epoch": epoch, **made[epoch], **_batches(delivered, seen)}
-        rows_of_epoch = samples.loc[samples_by_epoch.groups.get(epoch, [])]
-        row |= _samples(rows_of_epoch, delivered, baseline, int(epoch))
-        row |= baseline.expected(int(epoch))
-        row |= {"changed": int(delivered["changed"].sum()), "seconds_waited": _waited(delivered)}
-        rows.append(row)
+    figures = zip(
+        labels,
+        _batches(tables, unknown),
+        _samples(tables, unknown, coverage),
+        changed.tolist(),
+        np.split(waited, codes.starts(place)[1:])[: len(labels)],
+        strict=True,
+    )
+    rows = [
+        {"epoch": epoch, **made[epoch], **of_batches, **of_samples}
+        | baseline.expected(int(epoch))
+        | {"changed": number, "seconds_waited": float(times.sum()) / 1e9 or float("nan")}
+        for epoch, of_batches, of_samples, number, times in figures
+    ]
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _waited(delivered: pd.DataFrame) -> float:
-    """For how many seconds the consumer waited for an epoch's batches; NaN where nobody measured it."""
-    seconds = float((delivered["ended_ns"] - delivered["began_ns"]).sum()) / 1e9
-    return seconds or float("nan")
 
 
 def _produced(tables: Tables) -> dict[Any, dict[str, int]]:
     """What was made for each epoch; what was never delivered is laid to the epoch in which it was begun."""
-    ends = tables.delivered.groupby("epoch", sort=True)["began_ns"].max()
-    if ends.empty:
+    labels, place = tables.epochs
+    if not len(labels):
         return {}
+    ends = np.maximum.reduceat(tables.delivered["began_ns"].to_numpy(), codes.starts(place))
     # Begun after the last delivery of the epoch before, and not after that of its own; the last has no end.
-    place = np.searchsorted(ends.to_numpy(), tables.produced["began_ns"].to_numpy())
-    begun = ends.index.to_numpy()[np.minimum(place, len(ends) - 1)]
-    epochs = tables.produced["epoch"].where(tables.produced["delivered"], begun)
-    probes = tables.produced["probe"].groupby(epochs).agg(["size", "sum"]).reindex(ends.index, fill_value=0)
-    return {epoch: {"produced": int(n), "probes": int(k)} for epoch, n, k in probes.itertuples()}
+    made = tables.produced
+    epochs, lost = np.searchsorted(labels, made["epoch"].to_numpy()), ~made["delivered"].to_numpy()
+    begun = np.searchsorted(ends, made["began_ns"].to_numpy()[lost])
+    epochs[lost] = np.minimum(begun, len(ends) - 1)
+    sizes = np.bincount(epochs, minlength=len(labels)).tolist()
+    probes = np.bincount(epochs[made["probe"].to_numpy()], minlength=len(labels)).tolist()
+    return {epoch: {"produced": n, "probes": k} for epoch, n, k in zip(labels, sizes, probes, strict=True)}
 
 
-def _batches(delivered: pd.DataFrame, seen: set[tuple[int, int]]) -> dict[str, Any]:
-    if bool((delivered["flags"] & UNHASHABLE).any()):
-        # What could not be hashed may be equal or not.
-        unknown = dict.fromkeys(("unique", "effective_ratio", "new_unique"), np.nan)
-        return {"delivered": len(delivered), **unknown, "copies": None}
-    pairs = list(zip(delivered["digest_hi"], delivered["digest_lo"], strict=True))
-    different = set(pairs)
-    new = len(different - seen)
-    seen |= different
-    return {
-        "delivered": len(pairs),
-        "unique": len(different),
-        "effective_ratio": len(different) / len(pairs),
-        "new_unique": new,
-        "copies": histogram(pd.Series(pairs)),
-    }
+def _batches(tables: Tables, unknown: Array) -> list[dict[str, Any]]:
+    """The figures of each epoch's batches; NaN where one could not be hashed: it may be equal or not."""
+    place = tables.epochs[1]
+    content, contents = tables.contents
+    hashed = ~unknown[place]
+    found = codes.pairs(place[hashed], content[hashed])
+    first = codes.least(content[hashed], place[hashed], contents)
+    delivered = np.bincount(place, minlength=len(unknown)).tolist()
+    unique = np.bincount(found.group, minlength=len(unknown)).tolist()
+    new = np.bincount(first[first < len(unknown)], minlength=len(unknown)).tolist()
+    copies = histograms(found, len(unknown))
+    missing = {**dict.fromkeys(("unique", "effective_ratio", "new_unique"), np.nan), "copies": None}
+    return [
+        {"delivered": of}
+        | (
+            missing
+            if unknown[n]
+            else {
+                "unique": unique[n],
+                "effective_ratio": unique[n] / of,
+                "new_unique": new[n],
+                "copies": copies[n],
+            }
+        )
+        for n, of in enumerate(delivered)
+    ]
 
 
-def _samples(rows: pd.DataFrame, delivered: pd.DataFrame, baseline: Baseline, epoch: int) -> dict[str, Any]:
-    if rows.empty or bool((delivered["flags"] & UNHASHABLE).any()):
-        return {"samples": np.nan, "unique_samples": np.nan, "sample_copies": None, "sample_coverage": np.nan}
-    digests = rows["digest"]
-    return {
-        "samples": len(rows),
-        "unique_samples": digests.nunique(),
-        "sample_copies": histogram(digests),
-        "sample_coverage": baseline.coverage(rows, epoch),
-    }
+def _samples(tables: Tables, unknown: Array, coverage: Array) -> list[dict[str, Any]]:
+    """The same of each epoch's samples."""
+    missing = {"samples": np.nan, "unique_samples": np.nan, "sample_copies": None, "sample_coverage": np.nan}
+    found = tables.sample_contents
+    copies = histograms(found, len(unknown))
+    rows = np.bincount(tables.epochs[1][tables.delivered_samples[1]], minlength=len(unknown)).tolist()
+    unique = np.bincount(found.group, minlength=len(unknown)).tolist()
+    return [
+        missing
+        if unknown[n] or not of
+        else {
+            "samples": of,
+            "unique_samples": unique[n],
+            "sample_copies": copies[n],
+            "sample_coverage": coverage[n],
+        }
+        for n, of in enumerate(rows)
+    ]
 
 
-def histogram(values: pd.Series) -> dict[int, int]:
-    """{multiplicity: how many different values have it}."""
-    counts = values.value_counts().value_counts().sort_index()
-    return {int(times): int(count) for times, count in counts.items()}
+def histograms(found: codes.Pairs, groups: int) -> list[dict[int, int]]:
+    """For each group {multiplicity: how many different items have it}."""
+    histograms: list[dict[int, int]] = [{} for _ in range(groups)]
+    counted = codes.pairs(found.group, found.times)
+    for group, times, count in zip(*(each.tolist() for each in counted), strict=True):
+        histograms[group][times] = count
+    return histograms
 
 
 def batches(tables: Tables) -> pd.DataFrame:
@@ -114,22 +145,28 @@ def batches(tables: Tables) -> pd.DataFrame:
         Columns epoch, step, worker, index, digest, copies, new, samples, nbytes, probe, seconds.
     """
     delivered = tables.delivered
-    made = tables.produced.reindex(delivered["made"].to_numpy())
-    key = [delivered["digest_hi"], delivered["digest_lo"]]
+    made = tables.produced[["index", "began_ns", "ended_ns"]].reindex(delivered["made"].to_numpy())
     seconds = (made["ended_ns"] - made["began_ns"]).to_numpy() / 1e9
-    first_epoch = delivered.groupby(key)["epoch"].transform("min")
+    place = tables.epochs[1]
+    content, contents = tables.contents
+    in_epoch = codes.numbered(place, content)[0]
     return pd.DataFrame(
         {
             "epoch": delivered["epoch"].to_numpy(),
             "step": delivered["step"].to_numpy(),
             "worker": delivered["worker"].astype("Int64").mask(delivered["worker"] < 0).array,
             "index": made["index"].fillna(-1).astype(np.int64).to_numpy(),
-            "digest": [f"{value:016x}" for value in delivered["digest_hi"]],
-            "copies": delivered.groupby([delivered["epoch"], *key])["step"].transform("size").to_numpy(),
-            "new": (first_epoch == delivered["epoch"]).to_numpy(),
+            "digest": _hex(delivered["digest_hi"].to_numpy(np.uint64)),
+            "copies": np.bincount(in_epoch)[in_epoch] if len(in_epoch) else in_epoch,
+            "new": codes.least(content, place, contents)[content] == place,
             "samples": delivered["samples"].to_numpy(),
             "nbytes": delivered["nbytes"].to_numpy(),
-            "probe": delivered["probe"].astype(bool).to_numpy(),
+            "probe": delivered["probe"].to_numpy(),
             "seconds": seconds,
         }
     )
+
+
+def _hex(values: Array) -> list[str]:
+    """64-bit numbers as 16 digits each."""
+    return values.astype(">u8").tobytes().hex(" ", 8).split()

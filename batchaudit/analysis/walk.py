@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from batchaudit.analysis import codes
 from batchaudit.analysis.baseline import Baseline
-from batchaudit.analysis.tables import Tables, in_order
+from batchaudit.analysis.tables import Tables, once
 
 COLUMNS = ["event", "epoch", "rank", "worker", "step", "position", "item", "digest"]
 _OF_BATCH = ["epoch", "rank", "worker", "step"]
@@ -44,9 +45,17 @@ class Walk:
         return "batches" if self.by == "index" else "samples"
 
     @cached_property
+    def sizes(self) -> pd.DataFrame:
+        """How many items each epoch has, and how many different ones; see the function `sizes`."""
+        return sizes(self.rows)
+
+    @cached_property
     def orders(self) -> dict[int, np.ndarray[Any, Any]]:
         """For each epoch its items, in the order in which they were delivered; of one rank."""
-        return {int(epoch): rows["item"].to_numpy() for epoch, rows in self.rows.groupby("epoch", sort=True)}
+        epochs = self.rows["epoch"].to_numpy()  # rising, as the rows lie
+        begins = codes.starts(epochs)
+        parts = np.split(self.rows["item"].to_numpy(), begins[1:])
+        return {int(epoch): part for epoch, part in zip(epochs[begins], parts, strict=False)}
 
 
 def walk(tables: Tables, baseline: Baseline) -> Walk:
@@ -69,29 +78,51 @@ def walk(tables: Tables, baseline: Baseline) -> Walk:
     return Walk("", pd.DataFrame(columns=COLUMNS))
 
 
+@once
 def by_id(tables: Tables) -> Walk:
     """The walk over the samples' ids, where every delivered sample has one."""
     return Walk("id", _samples(tables, "id"))
 
 
+@once
 def by_content(tables: Tables) -> Walk:
     """The walk over the samples' contents."""
     return Walk("content", _samples(tables, "digest"))
 
 
+def sizes(rows: pd.DataFrame) -> pd.DataFrame:
+    """How many items each epoch has, and how many of them are different.
+
+    Args:
+        rows: `Walk.rows`.
+
+    Returns:
+        A row an epoch, labelled by it, in order: `size`, `nunique`.
+    """
+    labels, epoch = codes.ranked(rows["epoch"].to_numpy(np.int64))
+    pairs = codes.pairs(epoch, codes.numbered(rows["item"].to_numpy())[0])
+    size, different = (np.bincount(each, minlength=len(labels)) for each in (epoch, pairs.group))
+    return pd.DataFrame({"size": size, "nunique": different}, index=labels)
+
+
 def _of_samples(tables: Tables) -> bool:
     """Whether all that was delivered was hashed sample by sample."""
-    counts = tables.samples["event"].value_counts().reindex(tables.delivered.index).fillna(0)
+    counts = np.bincount(tables.delivered_samples[1], minlength=len(tables.delivered))
     return len(counts) > 0 and bool((counts > 0).all())
 
 
 def _samples(tables: Tables, column: str) -> pd.DataFrame:
-    samples, place = in_order(tables.samples, tables.delivered)
-    batches = tables.delivered[_OF_BATCH].iloc[place]
-    of_batch = {name: batches[name].to_numpy() for name in _OF_BATCH}
-    item = samples[column].to_numpy(np.int64 if column == "id" else np.uint64)
+    item = tables.delivered_samples[0][column].to_numpy(np.int64 if column == "id" else np.uint64)
+    return _placed(tables).assign(item=item)[COLUMNS]
+
+
+@once
+def _placed(tables: Tables) -> pd.DataFrame:
+    """All columns but `item`: the same of all walks over samples."""
+    samples, place = tables.delivered_samples
+    of_batch = {name: tables.delivered[name].to_numpy()[place] for name in _OF_BATCH}
     of_sample = {name: samples[name].to_numpy() for name in ("event", "position", "digest")}
-    return pd.DataFrame({**of_batch, **of_sample, "item": item})[COLUMNS]
+    return pd.DataFrame({**of_batch, **of_sample}, copy=False)
 
 
 def _batches(tables: Tables, indices: np.ndarray[Any, Any]) -> pd.DataFrame:

@@ -87,7 +87,7 @@ def _within_batches(evidence: Evidence) -> Judgement | None:
 
 def _unseen(evidence: Evidence) -> Judgement:
     delivered = evidence.tables.delivered
-    if len(delivered) and bool((delivered["stage"].astype(str) == "produced").all()) and evidence.live:
+    if len(delivered) and bool((delivered["stage"] == "produced").all()) and evidence.live:
         return ruled_out("each batch was made when the training asked for it: none waited in a queue")
     return not_observable(
         "which produced batch a delivered one came from is not known: wrap what is given to fit() itself, or "

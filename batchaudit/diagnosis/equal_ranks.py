@@ -51,7 +51,7 @@ def judge(ranks: Ranks, cause: str) -> Judgement:
     if not all(one.hashed for one in ranks.of.values()):
         return not_observable("the batches hold what cannot be hashed by value: which are equal is not known")
     known = apart.of_ranks(ranks)
-    items = replicas.items_of(known.rows, "rank")
+    items = known.items("rank")
     groups = _equal_batches(ranks)
     by_batch = bool(groups)
     if by_batch and not _stored(ranks, known):
@@ -198,7 +198,7 @@ def _finding(
     ranks: Ranks, cause: str, groups: list[Group], by_batch: bool, known: Apart, example: str
 ) -> Finding:
     unit = "samples" if known.by else "batches"
-    figures = replicas.spread(replicas.items_of(known.rows, "rank") if known.by else _batches(ranks))
+    figures = replicas.spread(known.items("rank") if known.by else _batches(ranks))
     first = figures.iloc[0]
     in_step = "the same batches at the same steps"
     what = in_step if by_batch else "the same samples, each in an order of its own"

@@ -175,7 +175,7 @@ def _is_hidden(evidence: Evidence, seen: Contents) -> bool:
     drifted = drift(seen.rows)
     if len(drifted) and not evidence.streams:
         return bool((drifted["contents"] == 1).mean() > _MOSTLY)
-    made = evidence.made[evidence.made["epoch"] >= 0]
+    made = evidence.used
     if made["epoch"].nunique() < 2:
         return not made["pid"].isin(evidence.tables.delivered["pid"]).any()
     return bool((made.groupby("pid")["epoch"].nunique() == 1).all())

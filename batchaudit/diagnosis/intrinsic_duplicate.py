@@ -15,6 +15,7 @@ import pandas as pd
 
 from batchaudit.analysis.contents import fixed_by_id, hashed_by_sample
 from batchaudit.analysis.copies import Copies, copies, in_passes, of_several_items
+from batchaudit.analysis.ends import repeats_within
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.tables import Tables
 from batchaudit.analysis.walk import Walk, by_id
@@ -74,7 +75,7 @@ def _live(evidence: Evidence, earlier: Collection[str]) -> Judgement:
     if not evidence.tables.ids_known:
         return not_observable(f"equal contents may be the workers' or the data's: {_WITHOUT}")
     walk = by_id(evidence.tables)
-    again = bool(walk.rows.duplicated(["epoch", "item"]).any())
+    again = repeats_within(walk)
     said = None
     if again:
         cause = next((cause for cause in (*_OF_ITEMS, "padding-duplicate") if cause in earlier), "")

@@ -21,6 +21,7 @@ from batchaudit.analysis.apart import Apart
 from batchaudit.analysis.divergence import Divergence
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.ranks import Ranks
+from batchaudit.analysis.walk import sizes
 from batchaudit.diagnosis import fixes
 from batchaudit.diagnosis.finding import Finding
 from batchaudit.diagnosis.judgement import (
@@ -59,9 +60,9 @@ def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
         return not_observable(f"{spoilt}: repair that first")
     if evidence.threaded:
         return ruled_out("the workers are threads that share one source and its order")
-    if evidence.made["worker"].nunique() < 2:
+    if evidence.workers_seen < 2:
         return one_worker(evidence, "one worker has one order")
-    known = apart.of_workers(evidence.tables, evidence.baseline, str(evidence.about.get("ids", "")))
+    known = apart.of_workers(evidence)
     dealt = _dealt(evidence)
     if not known.by:
         return not_observable(known.why)
@@ -74,7 +75,7 @@ def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
         return not_observable(
             "indices are dealt out, and there is no serial pass to compare with: use batchaudit.audit"
         )
-    items = replicas.items_of(known.rows, "worker")
+    items = known.items("worker")
     if any(
         pair.walked >= MANY_ENOUGH and pair.in_step >= _IN_STEP * pair.walked
         for pair in replicas.compare(items)
@@ -99,7 +100,7 @@ def _serial_count(evidence: Evidence, known: Apart) -> int | None:
     rows = apart.rows_by(first, known.by)
     if rows is None or rows.empty:
         return None
-    by_epoch = rows.groupby("epoch")["item"].agg(["size", "nunique"])
+    by_epoch = sizes(rows)
     if bool((by_epoch["nunique"] < (1 - _FEW) * by_epoch["size"]).any()):
         return 0
     return int(by_epoch["nunique"].max())
@@ -129,7 +130,7 @@ def judge_ranks(ranks: Ranks, earlier: Collection[str] = ()) -> Judgement:
     if not known.by:
         return not_observable(known.why)
     # Workers that double what a rank has say nothing of the ranks.
-    items = replicas.items_of(known.rows, "rank")
+    items = known.items("rank")
     one = next(iter(ranks.of.values()))
     epochs = divergence.diverged(items, stock.of_ranks(ranks, items), _tail(one), listings=True)
     if not epochs:

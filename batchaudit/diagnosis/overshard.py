@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from batchaudit.analysis import apart, replicas, stock, strides
+from batchaudit.analysis import apart, codes, replicas, stock, strides
 from batchaudit.analysis.apart import Apart
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.ranks import Ranks
+from batchaudit.analysis.walk import sizes
 from batchaudit.diagnosis import fixes
 from batchaudit.diagnosis.finding import Finding
 from batchaudit.diagnosis.judgement import (
@@ -60,7 +61,7 @@ def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
         return found(_of_workers(evidence, idle, *lost))
     if idle:
         return found(_of_idle(evidence, idle))
-    if evidence.made["worker"].nunique() < 2:
+    if evidence.workers_seen < 2:
         return _of_stages(evidence) or one_worker(evidence, "one worker shares with nobody")
     return (
         not_observable(lost)
@@ -83,14 +84,15 @@ def _of_stages(evidence: Evidence) -> Judgement | None:
 
 def _idle(evidence: Evidence) -> list[int]:
     """The numbers of torch's workers that made nothing in any epoch."""
-    made = evidence.tables.produced[evidence.tables.produced["framework_worker"] >= 0]
-    configured = evidence.workers_configured
+    produced, configured = evidence.tables.produced, evidence.workers_configured
+    named = produced["framework_worker"] >= 0
     # torch asks its workers in turn, so each has its chance. A dynamic pool may leave one out.
-    if configured < 2 or not bool((made["framework_seed"] > 0).any()):
+    if configured < 2 or not bool((produced["framework_seed"][named] > 0).any()):
         return []
-    working = sorted({int(number) for number in made["framework_worker"]})
+    working = sorted({int(number) for number in produced["framework_worker"][named].unique()})
     delivered = int(evidence.tables.delivered.groupby("epoch").size().min())
-    steps = made[made["epoch"] >= 0].groupby(["epoch", "framework_worker"]).size()
+    made = produced.loc[named & (produced["epoch"] >= 0), ["epoch", "framework_worker"]]
+    steps = made.groupby(["epoch", "framework_worker"]).size()
     if delivered < configured or steps.empty or int(steps.groupby("epoch").max().min()) < MANY_ENOUGH:
         return []
     return sorted(set(range(configured)) - set(working))
@@ -104,13 +106,13 @@ def _lost(evidence: Evidence) -> tuple[int, int, int, Apart] | str:
     first = evidence.baseline.first
     if first is None:
         return "there is no serial pass that says how many items there are: use batchaudit.audit"
-    known = apart.of_workers(evidence.tables, evidence.baseline, str(evidence.about.get("ids", "")))
+    known = apart.of_workers(evidence)
     serial = apart.rows_by(first, known.by)
     if not known.by or serial is None:
         return known.why or "the samples of the serial pass cannot be told apart"
-    if evidence.made["worker"].nunique() < 2:
+    if evidence.workers_seen < 2:
         return ""
-    has, came = (rows.groupby("epoch")["item"].agg(["size", "nunique"]) for rows in (serial, known.rows))
+    has, came = sizes(serial), sizes(known.rows)
     if any(bool((each["nunique"] < (1 - _FEW) * each["size"]).any()) for each in (came, has)):
         return ""
     strange = float((~known.rows["item"].isin(serial["item"])).mean())
@@ -125,7 +127,9 @@ def _lost(evidence: Evidence) -> tuple[int, int, int, Apart] | str:
 
 def _at_a_time(evidence: Evidence) -> int:
     """How many workers there were in an epoch; a pool may be made anew for each."""
-    return int(evidence.made.groupby("epoch")["worker"].nunique().max())
+    made = evidence.made
+    epoch, epochs = codes.numbered(made["epoch"].to_numpy())
+    return int(np.bincount(codes.pairs(epoch, made["worker"].to_numpy()).group, minlength=epochs).max())
 
 
 def _times(count: int, came: int) -> int | None:
@@ -215,7 +219,7 @@ def judge_ranks(ranks: Ranks, earlier: Collection[str] = ()) -> Judgement:
     known = apart.of_ranks(ranks)
     if not known.by:
         return not_observable(known.why)
-    items = replicas.items_of(known.rows, "rank")
+    items = known.items("rank")
     figures = replicas.spread(items)
     if bool((figures["different"] < (1 - _FEW) * figures["total"]).any()):
         return ruled_out("items come again: nothing is shared out twice")

@@ -16,6 +16,7 @@ import pandas as pd
 
 from batchaudit.analysis import padding
 from batchaudit.analysis.contents import hashed_by_sample, recurring
+from batchaudit.analysis.ends import repeats_within
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.padded import Padded, of_batches, of_ranks, of_serial_pass, of_workers, runs_through
 from batchaudit.analysis.padding import Padding
@@ -48,7 +49,7 @@ def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
     walk, why = _walk(evidence.tables, evidence.walk)
     if walk is None:
         return not_observable(why)
-    if not _has_copies(walk.rows):
+    if not repeats_within(walk):
         return _without_copies(walk, evidence.tables)
     if "unsharded-replica" in earlier:
         return _spoilt("unsharded-replica")
@@ -78,7 +79,7 @@ def judge_ranks(ranks: Ranks, earlier: Collection[str] = ()) -> Judgement:
     walk, why = _walk(ranks.pooled, by_id(ranks.pooled) if ranks.pooled.ids_known else known)
     if walk is None:
         return not_observable(why)
-    if not _has_copies(walk.rows):
+    if not repeats_within(walk):
         return _without_copies(walk, ranks.pooled)
     if "unsharded-replica" in earlier:
         return _spoilt("unsharded-replica")
@@ -96,15 +97,11 @@ def _walk(tables: Tables, known: Walk | None) -> tuple[Walk | None, str]:
         return None, f"the samples cannot be told apart: {_GIVE_IDS}"
     walk = by_content(tables)
     again = recurring(walk.rows)
-    if again is None and not _has_copies(walk.rows):
+    if again is None and not repeats_within(walk):
         return None, f"one epoch does not show whether contents are drawn anew: run 2 epochs, or {_GIVE_IDS}"
     if again is not None and again < _ANEW:
         return None, f"contents are drawn anew, so that copies do not look equal: {_GIVE_IDS}"
     return walk, ""
-
-
-def _has_copies(rows: pd.DataFrame) -> bool:
-    return bool(rows.duplicated(["epoch", "item"]).any())
 
 
 def _without_copies(walk: Walk, tables: Tables) -> Judgement:
@@ -121,7 +118,7 @@ def _not_padding(walk: Walk, earlier: Collection[str]) -> Judgement:
     spoils = next((cause for cause in _COPIES if cause in earlier), None)
     if spoils is not None:
         return _spoilt(spoils)
-    copies = int(walk.rows.duplicated(["epoch", "item"]).sum())
+    copies = int((walk.sizes["size"] - walk.sizes["nunique"]).sum())
     return ruled_out(f"the {copies:,} copies are not the head of an order that fills up its end")
 
 

@@ -18,11 +18,11 @@ from typing import Any
 
 import pandas as pd
 
-from batchaudit.analysis import clones
+from batchaudit.analysis import clones, codes
 from batchaudit.analysis.drawn import samples_made
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.same_index import SameIndex, same_index
-from batchaudit.analysis.seeds import alike, moved
+from batchaudit.analysis.seeds import alike, begun_alike, moved
 from batchaudit.diagnosis import fixes
 from batchaudit.diagnosis.finding import Finding
 from batchaudit.diagnosis.judgement import (
@@ -89,7 +89,7 @@ def _by_streams(evidence: Evidence) -> Judgement:
         return ruled_out("the source seeds its random stream anew for each batch")
     if (steps >= MANY_ENOUGH).sum() < 2:
         return not_observable(TOO_FEW_STEPS)
-    if any(_begun_alike(evidence, stream) for stream in streams):
+    if any(begun_alike(evidence.tables, stream) for stream in streams):
         return not_observable(
             "workers began from an equal random state: whether they seeded it, or drew different amounts "
             "from it, cannot be told; draw equal amounts for each batch, or seed before the first"
@@ -97,22 +97,14 @@ def _by_streams(evidence: Evidence) -> Judgement:
     return ruled_out("no two workers drew from the same random state")
 
 
-def _begun_alike(evidence: Evidence, stream: str) -> bool:
-    made = evidence.made[evidence.made["epoch"] >= 0]
-    drew = made[moved(made, stream) & (made[f"rng_{stream}_before"] != 0)]
-    workers = drew.groupby(["epoch", "local_step", f"rng_{stream}_before"])["worker"].nunique()
-    return bool((workers > 1).any())
-
-
 def _drawn_alike(evidence: Evidence, stream: str) -> pd.DataFrame:
-    made = evidence.made[evidence.made["epoch"] >= 0]
-    rows = alike(made, stream)
+    rows = alike(evidence.tables, stream)
     # Without a serial baseline nothing tells whether the source seeds the stream itself: then only a stream
     # that goes on, from step to step, is a clone.
     goes_on = rows[f"rng_{stream}_before"].nunique() > 1
     known = evidence.baseline.first is not None
-    groups = rows.groupby(["epoch", "local_step", f"rng_{stream}_before"])["digest_lo"]
-    same_batches = bool((groups.nunique() < groups.size()).any())
+    key = ("epoch", "local_step", f"rng_{stream}_before", "digest_lo")
+    same_batches = bool(codes.several(*(rows[name].to_numpy() for name in key)).any())
     enough = same_batches or (len(rows) >= MANY_ENOUGH and draws_for_each_batch(evidence, stream))
     return rows if enough and (known or goes_on) else rows.iloc[:0]
 

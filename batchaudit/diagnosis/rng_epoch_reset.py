@@ -45,7 +45,7 @@ def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
     Returns:
         The judgement.
     """
-    made = evidence.made[evidence.made["epoch"] >= 0]
+    made = evidence.used
     if evidence.split in NOT_TRAINED_ON:
         return ruled_out("samples that are not trained on are meant to be the same each time")
     if made["epoch"].nunique() < 2:
@@ -81,20 +81,18 @@ def _by_streams(evidence: Evidence) -> Judgement:
 
 def _repeated(evidence: Evidence, own: set[str]) -> tuple[dict[str, list[float]], bool]:
     """Which part of each later epoch's draws repeats an earlier one's, by stream; whether there are any."""
-    made = evidence.made[evidence.made["epoch"] >= 0]
-    later = sorted(made["epoch"].unique())[1:]
+    made = evidence.used
     repeated: dict[str, list[float]] = {}
     seen = False
     for stream in evidence.streams:
         if stream in own or (evidence.renewed and stream == "private"):
             # What the source holds is new in every epoch because the audit made a new source.
             continue
-        drew = made[moved(made, stream)]
-        if drew.groupby("epoch").size().max() < MANY_ENOUGH:
+        drew = made["epoch"][moved(made, stream)]
+        if drew.value_counts().max() < MANY_ENOUGH:
             continue
         seen = True
-        shares = [1 - new_states(made, made[made["epoch"] == epoch], int(epoch), stream) for epoch in later]
-        known = [share for share in shares if not np.isnan(share)]
+        known = [1 - share for share in new_states(evidence.tables, stream) if not np.isnan(share)]
         visible = draws_for_each_batch(evidence, stream) or _batches_repeat(evidence)
         if known and np.mean(known) >= _MOST and visible:
             repeated[stream] = [round(float(share), 3) for share in known]
@@ -146,7 +144,7 @@ def _finding(evidence: Evidence, repeated: dict[str, list[float]]) -> Finding:
 
 
 def _example(evidence: Evidence, stream: str) -> str:
-    made = evidence.made[evidence.made["epoch"] >= 0]
+    made = evidence.used
     drew = made[moved(made, stream)]
     key = ["epoch_step", f"rng_{stream}_after"]
     once = drew.drop_duplicates([*key, "epoch"]).sort_values(["epoch_step", "epoch"], kind="stable")

@@ -17,6 +17,7 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from batchaudit.analysis import ends, order
 from batchaudit.analysis.evidence import Evidence
@@ -125,7 +126,7 @@ def _of_each_worker(evidence: Evidence, passes: Any, earlier: Collection[str]) -
     alone = ends.passes(evidence.baseline.first)
     fewer = bool((passes["batches"] < int(alone["batches"].min())).all())
     has, came = ends.items_of(serial), ends.items_of(here)
-    missing = np.setdiff1d(has, came)
+    missing = has[~pd.Series(has).isin(came).to_numpy()]
     whole_batches = size > 1 and least == size and fewer and 0 < len(missing) <= count * (size - 1)
     equal_shares = 0 < len(missing) < count and len(came) + len(missing) == len(has)
     if not (whole_batches or equal_shares):

@@ -13,13 +13,12 @@ Ranks are compared in `equal_ranks`, readers within a pipeline in `readers`.
 from __future__ import annotations
 
 from collections.abc import Collection
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from batchaudit.analysis import apart, replicas
+from batchaudit.analysis import apart, codes, replicas
 from batchaudit.analysis.apart import Apart
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.ranks import Ranks
@@ -39,6 +38,8 @@ from batchaudit.diagnosis.judgement import (
 )
 from batchaudit.diagnosis.reseeding import reseeding_streams
 
+Array = np.ndarray[Any, Any]
+
 CAUSE = "unsharded-replica"
 _ALMOST_ALL = 0.9
 _FAR_BEYOND = 1.5  # times a worker's share, without a sample twice: it walks more than its share
@@ -57,8 +58,8 @@ def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
     Returns:
         The judgement.
     """
-    made = evidence.made[evidence.made["epoch"] >= 0]
-    steps = made.groupby("worker").size()
+    made = evidence.used
+    steps = made["worker"].value_counts()
     if evidence.kind == "dataset" and len(steps) < 2:
         return readers.judge(evidence, CAUSE)
     if evidence.threaded:
@@ -75,17 +76,17 @@ def judge(evidence: Evidence, earlier: Collection[str] = ()) -> Judgement:
         )
     own = reseeding_streams(evidence)  # equal by the source's own doing: they belong to what it walks
     pairs = _compare(made, [stream for stream in evidence.streams if stream not in own])
-    equal = [pair for pair in pairs if pair["walked"] >= MANY_ENOUGH and pair["walked_alike"] >= _ALMOST_ALL]
-    if equal:
-        return found(_finding(evidence, made, equal))
-    if any(pair["drawn_alike"] >= MANY_ENOUGH for pair in pairs):
+    equal = pairs[(pairs["walked"] >= MANY_ENOUGH) & (pairs["walked_alike"] >= _ALMOST_ALL)]
+    if len(equal):
+        return found(_finding(evidence, made, equal.to_dict("records")))
+    if bool((pairs["drawn_alike"] >= MANY_ENOUGH).any()):
         return not_observable(
             "the workers drew equal batches from equal random states: repair rng-clone, then audit again"
         )
     by_sample = _own_orders(evidence)
     if by_sample:
         return found(by_sample)
-    if all(pair["steps"] < MANY_ENOUGH for pair in pairs):
+    if bool((pairs["steps"] < MANY_ENOUGH).all()):
         return not_observable(
             f"no two workers made {MANY_ENOUGH} batches in one epoch: use a longer epoch or fewer workers"
         )
@@ -114,68 +115,96 @@ def _chance_of_equal(evidence: Evidence, made: pd.DataFrame) -> float:
     if len(sequence):
         return _chance(sequence)
     # Without a serial baseline each worker's own steps tell: within one walk replicas do not show.
-    own = [
-        _chance(rows.to_numpy())
-        for _, rows in made.groupby(["epoch", "worker"])["digest_lo"]
-        if len(rows) > 1
-    ]
-    return float(np.mean(own)) if own else 0.0
+    own, count = codes.numbered(made["epoch"].to_numpy(), made["worker"].to_numpy())
+    contents = codes.pairs(own, codes.numbered(made["digest_lo"].to_numpy(np.uint64))[0])
+    sizes = np.bincount(own, minlength=count)
+    chances = np.bincount(contents.group, (contents.times / sizes[contents.group]) ** 2, minlength=count)
+    several = chances[sizes > 1]
+    return float(several.mean()) if len(several) else 0.0
 
 
 def _chance(sequence: Any) -> float:
-    _, counts = np.unique(sequence, return_counts=True)
+    values = np.sort(sequence)
+    counts = np.diff(codes.starts(values), append=len(values))
     return float(((counts / len(sequence)) ** 2).sum())
 
 
-def _compare(made: pd.DataFrame, streams: list[str]) -> list[dict[str, Any]]:
-    """Each pair of workers of one epoch, at the local steps that both reached.
+def _compare(made: pd.DataFrame, streams: list[str]) -> pd.DataFrame:
+    """Each pair of workers that were there in one epoch, at the local steps that both reached.
 
     A step counts as drawn where both drew for it from an equal state of a stream; else as walked.
+
+    Returns:
+        A row a pair: `one` and `other`, the `steps` of both, how many were `walked` and what part of these
+        was `walked_alike`, how many were `drawn_alike`, and the `first` step that was walked alike; -1: none.
     """
-    pairs: dict[tuple[int, int], pd.DataFrame] = {}
-    for _, here in made.groupby("epoch"):
-        workers = sorted(here["worker"].unique())[:MOST_WORKERS]
-        by_worker = {w: here[here["worker"] == w].set_index("local_step") for w in workers}
-        for first, second in combinations(workers, 2):
-            a, b = by_worker[first], by_worker[second]
-            common = a.index.intersection(b.index)
-            a, b = a.loc[common], b.loc[common]
-            drawn = np.zeros(len(common), bool)
-            for stream in streams:
-                equal_state = (a[f"rng_{stream}_before"] == b[f"rng_{stream}_before"]).to_numpy()
-                drawn |= equal_state & moved(a, stream).to_numpy() & moved(b, stream).to_numpy()
-            same = (a["digest_lo"] == b["digest_lo"]).to_numpy()
-            steps = pd.DataFrame({"step": common, "same": same, "drawn": drawn})
-            key = (int(first), int(second))
-            pairs[key] = pd.concat([pairs[key], steps]) if key in pairs else steps
-    return [_compared(pair, steps) for pair, steps in pairs.items()]
+    labels, epoch = codes.ranked(made["epoch"].to_numpy())
+    worker, step = made["worker"].to_numpy(), made["local_step"].to_numpy()
+    content, _ = codes.numbered(made["digest_lo"].to_numpy(np.uint64))
+    states = [_drawn_from(made, stream) for stream in streams]
+    parts = []
+    for rows in codes.rows_of(epoch, len(labels)):
+        workers, row = codes.ranked(worker[rows])
+        steps, column = codes.ranked(step[rows])
+        few = row < MOST_WORKERS
+        tables = [_table(values[rows[few]], row[few], column[few]) for values in (content, *states)]
+        parts += _compared(workers, steps, tables[0], tables[1:])
+    if not parts:
+        return pd.DataFrame(columns=_COMPARED)
+    pairs = pd.DataFrame(dict(zip(_COMPARED, map(np.concatenate, zip(*parts, strict=True)), strict=True)))
+    pairs["first"] = pairs["first"].where(pairs["first"] >= 0)
+    by_pair = pairs.groupby(["one", "other"], sort=False)
+    found = by_pair[["steps", "walked", "walked_alike", "drawn_alike"]].sum()
+    found["walked_alike"] = (found["walked_alike"] / found["walked"]).fillna(0.0)
+    found["first"] = by_pair["first"].first().fillna(-1).astype(np.int64)
+    return found.reset_index()
 
 
-def _compared(pair: tuple[int, int], steps: pd.DataFrame) -> dict[str, Any]:
-    walked = steps[~steps["drawn"]]
-    alike = walked[walked["same"]]
-    return {
-        "workers": pair,
-        "steps": len(steps),
-        "walked": len(walked),
-        "walked_alike": len(alike) / len(walked) if len(walked) else 0.0,
-        "drawn_alike": int((steps["drawn"] & steps["same"]).sum()),
-        "first": int(alike["step"].iloc[0]) if len(alike) else -1,
-    }
+_COMPARED = ["one", "other", "steps", "walked", "walked_alike", "drawn_alike", "first"]
+
+
+def _table(values: Array, row: Array, column: Array) -> Array:
+    """Values at their places in a table; -1 where there is none."""
+    table = np.full((int(row.max()) + 1, int(column.max()) + 1), -1)
+    table[row, column] = values
+    return table
+
+
+def _drawn_from(made: pd.DataFrame, stream: str) -> Array:
+    """A number for the state from which each batch drew; -1 for one that did not draw."""
+    state, _ = codes.numbered(made[f"rng_{stream}_before"].to_numpy(np.uint64))
+    return np.where(moved(made, stream), state, -1)
+
+
+def _compared(workers: Array, steps: Array, contents: Array, states: list[Array]) -> list[tuple[Array, ...]]:
+    """Compares each worker of an epoch with those after it: a row a worker, a column a step, -1 for none."""
+    found = []
+    for row in range(len(contents) - 1):
+        others = contents[row + 1 :]
+        common = (others >= 0) & (contents[row] >= 0)
+        drawn = np.zeros(common.shape, bool)
+        for state in states:
+            drawn |= (state[row + 1 :] == state[row]) & (state[row] >= 0)
+        same = common & (others == contents[row])
+        alike = same & ~drawn
+        first = np.where(alike.any(axis=1), steps[alike.argmax(axis=1)], -1)
+        counts = (each.sum(axis=1) for each in (common, common & ~drawn, alike, same & drawn))
+        pair = np.full(len(others), workers[row]), workers[row + 1 : len(contents)]
+        found.append((*pair, *counts, first))
+    return found
 
 
 def _finding(evidence: Evidence, made: pd.DataFrame, equal: list[dict[str, Any]]) -> Finding:
-    workers = sorted({worker for pair in equal for worker in pair["workers"]})
+    workers = sorted({int(pair[who]) for pair in equal for who in ("one", "other")})
     best = max(equal, key=lambda pair: pair["walked"])
-    first, second = best["workers"]
-    step = best["first"]
+    first, second, step = (int(best[name]) for name in ("one", "other", "first"))
     row = made[(made["worker"] == first) & (made["local_step"] == step)].iloc[0]
     return _replicas(
         evidence,
         workers,
         f"emit the same batches: {best['walked_alike']:.0%} of the steps that both reached are equal",
         {
-            "equal_steps": best["walked"],
+            "equal_steps": int(best["walked"]),
             "first_example": (
                 f"worker {first} step {step} and worker {second} step {step} emitted batch "
                 f"{short(int(row['digest_hi']))}"
@@ -193,7 +222,7 @@ def _replicas(evidence: Evidence, workers: list[int], what: str, more: dict[str,
             f"; epoch {worst['epoch']} holds {worst['unique']:.0f} different batches of {worst['delivered']}"
         )
     shares = evidence.shares
-    made = evidence.made[evidence.made["epoch"] >= 0]
+    made = evidence.used
     at_a_time = int(made.groupby("epoch")["worker"].nunique().max())
     who = f"{len(workers)} workers ({listed(workers)})"
     if at_a_time < len(workers):  # the framework makes them anew for each epoch
@@ -222,8 +251,8 @@ def _own_orders(evidence: Evidence) -> Finding | None:
     """Replicas that walk the same items, each in an order of its own."""
     if evidence.kind == "indexed" or apart.space(str(evidence.about.get("ids", ""))) == "dataset":
         return None  # indices are dealt out; an epoch that holds parts of two orders repeats samples, too
-    known = apart.of_workers(evidence.tables, evidence.baseline, str(evidence.about.get("ids", "")))
-    items = replicas.items_of(known.rows, "worker")
+    known = apart.of_workers(evidence)
+    items = known.items("worker")
     if not known.by or items.empty:
         return None
     if evidence.baseline.first is None and not _comes_once(evidence, known, items):
@@ -234,10 +263,10 @@ def _own_orders(evidence: Evidence) -> Finding | None:
     if len(workers) < 2 and _comes_once(evidence, known, items):
         equal = [pair for pair in replicas.compare(items) if pair.alike >= _ALMOST_ALL]
         workers = sorted({who for pair in equal if min(pair.sizes) >= MANY_ENOUGH for who in pair.who})
-    at_a_time = int(items.groupby("epoch")["who"].nunique().max())
-    early = replicas.doubled(items, max(1, count // at_a_time))
+    if len(workers) < 2 or replicas.doubled(items, max(1, count // replicas.at_a_time(items))) < _DOUBLED:
+        return None
     example = replicas.example(items, workers)
-    if len(workers) < 2 or early < _DOUBLED or example is None:
+    if example is None:
         return None
     row, epoch, both = example
     repeated = replicas.doubled(items, len(items))
@@ -270,6 +299,6 @@ def _comes_once(evidence: Evidence, known: Apart, items: pd.DataFrame) -> bool:
     if serial is not None and serial.known:
         first = next(iter(serial.orders.values()))
         # Two passes may make one epoch; contents that come again and again are no items.
-        return len(np.unique(first)) >= 0.5 * len(first)
+        return len(codes.distinct(first)) >= 0.5 * len(first)
     figures = replicas.spread(items)
     return int(figures["within"].sum()) <= _FEW * int(figures["total"].sum())
