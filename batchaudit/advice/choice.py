@@ -43,10 +43,12 @@ def rate(option: Option, step_time: float | None = None) -> Spread:
     measured = option.timing.rate
     if step_time is None:
         return measured
-    ends = (measured.middle, measured.low, measured.high)
-    if option.ahead:
-        return Spread(*(1 / max(1 / end, step_time) for end in ends), measured.count)
-    return Spread(*(1 / (1 / end + step_time) for end in ends), measured.count)
+
+    def with_steps(end: float) -> float:
+        return 1 / (max(1 / end, step_time) if option.ahead else 1 / end + step_time)
+
+    middle, low, high = map(with_steps, (measured.middle, measured.low, measured.high))
+    return Spread(middle, low, high, measured.count)
 
 
 def stalled(option: Option, step_time: float) -> float:

@@ -17,7 +17,7 @@ from batchaudit.analysis.spread import Spread, spread
 from batchaudit.analysis.tables import LIVE, Tables
 
 _FEWEST_BLOCKS, _BLOCKS, _IN_A_BLOCK = 2, 8, 8
-"""Rates are of blocks of batches, for single ones come in bursts: of this many batches where there are enough."""
+"""Rates are of blocks of batches, for single ones come in bursts: how many blocks, and batches in each."""
 _WARM_UP = 2
 _FEWEST = 3
 _S = 1e-9  # a nanosecond, in seconds
@@ -41,8 +41,8 @@ class Timing:
         queued: how many batches lay ready when the consumer took one; None where that is not known.
         start: from starting the workers to the first batch, without what making it took; None: not clocked.
         memory: bytes that a worker process has for itself; None where there is none, or it is not known.
-        stalled: share of its time that a consumer waited which took a step's time for each batch; None where it
-            was not tried.
+        stalled: share of its time that a consumer waited which took a step's time for each batch; None where
+            that was not tried.
     """
 
     clocked: bool
@@ -88,6 +88,7 @@ def clocked(tables: Tables, probe: str) -> Timing | None:
     figures = made["text"].str.split(" ", n=1, expand=True).astype(float) * _S
     took = ((made["ended_ns"] - made["began_ns"]) * _S).to_numpy()
     rate = spread(np.concatenate([part.rates for part in parts]))
+    stalls = [_stalled(part.at, one["step_time"]) for one, part in seen_of if one["step_time"]]
     workers = max(part.made["worker"].nunique() for part in parts)
     if rate is None:
         return None
@@ -105,9 +106,7 @@ def clocked(tables: Tables, probe: str) -> Timing | None:
         queued=spread(np.concatenate([part.queued for part in parts])),
         start=min(part.start for part in parts),
         memory=max(known, default=None),
-        stalled=next(
-            (_stalled(part.at, one["step_time"]) for one, part in seen_of if one["step_time"]), None
-        ),
+        stalled=stalls[0] if stalls else None,
     )
 
 
