@@ -1,8 +1,8 @@
 """The stage that is put behind a `tf.data` pipeline: it shows each element and passes it on as it is.
 
-Requires TensorFlow, which the user's program has loaded by then. The stage runs for every element of a training,
-and TensorFlow is slow to call Python: a `numpy_function` in an ordinary `map` costs 120 µs, of which 100 are
-spent on handing the element to another thread and back.
+Requires TensorFlow, which the user's program has loaded by then. The stage runs for every element of a
+training: a `numpy_function` in an ordinary `map` costs 120 µs, of which 100 are spent on handing the element
+to another thread and back.
 """
 
 from __future__ import annotations
