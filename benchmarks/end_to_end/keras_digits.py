@@ -41,7 +41,7 @@ def lines(effort: Effort) -> Iterator[Line]:
     images = (digits.images[..., None] / 16).astype(np.float32)
     labels = digits.target.astype(np.int64)
     model = _model()
-    epochs = effort.amount(4, 1)
+    epochs = effort.amount(6, 1)
     training = trainings.Training(
         "fit on the digits images",
         epochs * (len(images) // _BATCH),

@@ -36,7 +36,7 @@ class Images(keras.utils.PyDataset):  # type: ignore[misc]
 def lines(effort: Effort) -> Iterator[Line]:
     """See `subjects`."""
     draw = np.random.default_rng(0)
-    batches, epochs = effort.amount(16, 2), effort.amount(2, 1)
+    batches, epochs = effort.amount(16, 2), effort.amount(6, 1)
     images = draw.random((batches * _BATCH, 96, 96, 3), np.float32)
     labels = draw.integers(0, 10, len(images))
     model = small_network()
@@ -54,8 +54,8 @@ def small_network() -> Any:
     layers = keras.layers
     model = keras.Sequential(
         [
-            layers.Conv2D(16, 3, strides=2, activation="relu"),
             layers.Conv2D(32, 3, strides=2, activation="relu"),
+            layers.Conv2D(64, 3, strides=2, activation="relu"),
             layers.GlobalAveragePooling2D(),
             layers.Dense(10),
         ]

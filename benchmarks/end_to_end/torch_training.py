@@ -18,13 +18,13 @@ def lines(effort: Effort) -> Iterator[Line]:
     batches, epochs = effort.amount(32, 2), effort.amount(2, 1)
     images = torch_data.Images((batches * 32, 3, 96, 96))
     model = nn.Sequential(
-        nn.Conv2d(3, 16, 3, stride=2),
+        nn.Conv2d(3, 32, 3, stride=2),
         nn.ReLU(),
-        nn.Conv2d(16, 32, 3, stride=2),
+        nn.Conv2d(32, 64, 3, stride=2),
         nn.ReLU(),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
-        nn.Linear(32, 10),
+        nn.Linear(64, 10),
     )
     optimizer = torch.optim.Adam(model.parameters())
     loss = nn.CrossEntropyLoss()

@@ -61,7 +61,7 @@ class Training:
 
 
 def lines(
-    training: Training, effort: Effort, *, many: int = 15, target: Target | None = None
+    training: Training, effort: Effort, *, many: int = 9, target: Target | None = None
 ) -> Iterator[Line]:
     """Wall time and processor time of a training, watched and unwatched.
 
