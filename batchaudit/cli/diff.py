@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +9,8 @@ import click
 from batchaudit.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from batchaudit.report.comparison import Comparison
 
 
@@ -75,6 +76,8 @@ def diff(
 
 
 def _folder(run: str) -> Path:
+    from pathlib import Path
+
     from batchaudit.errors import UsageError
 
     path = Path(run)

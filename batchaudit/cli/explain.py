@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 
@@ -50,6 +49,8 @@ def _known(cause: str) -> str:
     slug = cause.lower().replace("_", "-")
     if slug in CAUSES:
         return slug
+    import difflib
+
     near = difflib.get_close_matches(slug, CAUSES, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     raise UsageError(f"there is no cause {cause!r}: {hint}The causes are {', '.join(CAUSES)}.")

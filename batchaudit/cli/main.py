@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from typing import Any
 
 import click
@@ -39,6 +38,8 @@ class _Group(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception:
+            import traceback
+
             click.echo(traceback.format_exc(), err=True)
             click.echo(
                 "Error: this is a defect of batchaudit; please report it with the lines above.", err=True

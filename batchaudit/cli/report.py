@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os.path
 from typing import TYPE_CHECKING
 
 import click
@@ -37,7 +37,7 @@ def report(ctx: click.Context, runs: tuple[str, ...], as_json: bool, html: str |
     document = output.take_stdout() if as_json else None
     if html is not None:
         output.check_file("--html", html)
-    different = list({Path(run).resolve(): run for run in runs}.values())
+    different = list({os.path.realpath(run): run for run in runs}.values())
     read = _as_ranks(different) or combine([(run, _read(run)) for run in different])
     output.show(read, document, html)
     ctx.exit(of_report(read, fail_on))
@@ -47,7 +47,7 @@ def _as_ranks(runs: list[str]) -> Report | None:
     """One report of ranks that logged to folders of their own; None where the folders are not that."""
     from batchaudit import auditing
 
-    if len(runs) < 2 or not all(Path(run).is_dir() for run in runs):
+    if len(runs) < 2 or not all(os.path.isdir(run) for run in runs):
         return None
     return auditing.report_together(runs)
 
@@ -57,8 +57,8 @@ def _read(run: str) -> Report:
     from batchaudit.errors import UsageError
     from batchaudit.report.files import load
 
-    if Path(run).is_file():
+    if os.path.isfile(run):
         return load(run)
-    if not Path(run).exists():
+    if not os.path.exists(run):
         raise UsageError(f"there is no run {run!r}: name a folder that 'batchaudit audit --out' wrote.")
     return auditing.report(run)

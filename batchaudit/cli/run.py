@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import click
@@ -13,6 +11,8 @@ import click
 from batchaudit.cli.exit_codes import FAIL_ON, ExitCode, of_report
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from batchaudit.report.model import Report
 
 _RUNS = "batchaudit-runs"
@@ -84,6 +84,8 @@ def run(
 
 
 def _folder(out: str | None, target: str) -> Path:
+    from pathlib import Path
+
     from batchaudit.cli.output import check_folder
 
     check_folder("--out", out if out is not None else _RUNS)
@@ -155,6 +157,8 @@ def _complain(error: Exception) -> None:
     from batchaudit.errors import BatchauditError
 
     if not isinstance(error, BatchauditError):
+        import traceback
+
         click.echo(traceback.format_exc(), err=True)
     click.echo(f"Error: the script has ended, but there is no report: {error}", err=True)
 

@@ -31,7 +31,7 @@ from batchaudit.consumers.transit import (
     taking,
     without_tickets,
 )
-from batchaudit.sources import arrays, recorder_of, tf_data
+from batchaudit.sources import arrays, recorder_of, tf_data, tf_looking_stage
 from batchaudit.sources.subclass import is_twin, untwin
 
 _CONSUMER = "_batchaudit_consumer"
@@ -108,7 +108,7 @@ def _configure(original: Callable[..., None]) -> Callable[..., None]:
     return configure
 
 
-def _telling(consumer: Consumer) -> tf_data.Note:
+def _telling(consumer: Consumer) -> tf_looking_stage.Note:
     known = weakref.ref(consumer)  # the dataset's graph may live until the collector comes for it
 
     def note(batch: Any, waited_ns: int) -> None:

@@ -1,0 +1,1 @@
+"""What watching costs, measured against baselines: `python -m benchmarks`, see README.md."""

@@ -1,0 +1,1 @@
+"""Whole trainings, watched and unwatched in turns; one file each."""
