@@ -186,7 +186,7 @@ class _Attempt:
         self._baselines: dict[tuple[str, int], Baseline] = {}
         self._silent: dict[tuple[str, str], list[int]] = {}
         self.evidence: dict[tuple[str, str, int], Evidence] = {}
-        self._found: dict[tuple[str, str, int], tuple[Finding, ...]] = {}
+        self._findings: dict[tuple[str, str, int], tuple[Finding, ...]] = {}
 
     def entries(self) -> list[tuple[str, Asked, int]]:
         """The runs in order: as each rank was asked for them, then what else was logged."""
@@ -228,7 +228,7 @@ class _Attempt:
             made, "timing", advising.row(entry.strategy, evidence.kind, table, self._hidden(source, rank))
         )
         findings, verdicts = diagnose(evidence)
-        self._found[source, entry.strategy, rank] = findings
+        self._findings[source, entry.strategy, rank] = findings
         return replace(made, findings=findings, verdicts=verdicts)
 
     def advice(self, complete: bool) -> list[SourceAdvice]:
@@ -243,33 +243,37 @@ class _Attempt:
         return [one for one in advices.values() if one is not None]
 
     def _advice(self, manifest: Manifest, rank: int, complete: bool) -> SourceAdvice | None:
-        source, hidden = manifest.source, self._hidden(manifest.source, rank)
-        measured = []
-        for asked in manifest.strategies:
-            key = source, asked.strategy, rank
-            evidence = self.evidence.get(key)
-            found = self._found.get(key, ())
-            measured.append(Measured(asked, None if evidence is None else evidence.tables, found))
-        for asked in manifest.candidates:
-            table = hidden(for_advice(CANDIDATE, asked.strategy))
-            found = ()
-            if table is not None and not table.delivered.empty:
-                run = Run(self._run, source, asked.strategy, asked.workers, attempt=self._number, rank=rank)
-                found, _ = diagnose(self._evidence(run, table))
-            measured.append(Measured(asked, table, found, wanted=False))
-        alone = {asked.strategy for asked in manifest.strategies} & {_SERIAL}
-        table = None if alone else hidden(BASELINE)
+        source = manifest.source
+        measured = [Measured(it, *self._found(source, it.strategy, rank)) for it in manifest.strategies]
+        for it in manifest.candidates:
+            name = for_advice(CANDIDATE, it.strategy)
+            measured.append(Measured(it, *self._judged(source, name, it, rank), wanted=False))
         baseline = None
-        if table is not None:
-            run = Run(self._run, source, _SERIAL, attempt=self._number, rank=rank)
-            found, _ = diagnose(self._evidence(run, table))
-            baseline = Measured(Asked(_SERIAL, finished=True), table, found, wanted=False)
-        return advising.of_audit(source, manifest, measured, baseline, hidden, complete)
+        if _SERIAL not in {it.strategy for it in manifest.strategies}:
+            serial = Asked(_SERIAL, finished=True)
+            baseline = Measured(serial, *self._judged(source, BASELINE, serial, rank), wanted=False)
+        return advising.of_audit(source, manifest, measured, baseline, self._hidden(source, rank), complete)
+
+    def _found(self, source: str, strategy: str, rank: int) -> tuple[Tables | None, tuple[Finding, ...]]:
+        """What a run gave that is in the report."""
+        evidence = self.evidence.get((source, strategy, rank))
+        return None if evidence is None else evidence.tables, self._findings.get((source, strategy, rank), ())
+
+    def _judged(
+        self, source: str, logged: str, asked: Asked, rank: int
+    ) -> tuple[Tables | None, tuple[Finding, ...]]:
+        """What a run gave that is in no report, and what is wrong with it."""
+        if (source, logged, rank) not in self._groups:
+            return None, ()
+        table = self._tables(source, logged, rank)
+        if table.delivered.empty:
+            return None, ()
+        run = Run(self._run, source, asked.strategy, asked.workers, attempt=self._number, rank=rank)
+        return table, diagnose(self._evidence(run, table))[0]
 
     def _hidden(self, source: str, rank: int) -> advising.Hidden:
         def tables_of(name: str) -> Tables | None:
-            rows = self._groups.get((source, name, rank))
-            return None if rows is None else self._tables(rows)
+            return self._tables(source, name, rank) if (source, name, rank) in self._groups else None
 
         return tables_of
 
