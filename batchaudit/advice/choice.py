@@ -43,12 +43,15 @@ def rate(option: Option, step_time: float | None = None) -> Spread:
     measured = option.timing.rate
     if step_time is None:
         return measured
+    ends = (measured.middle, measured.low, measured.high)
+    middle, low, high = (_with_steps(option, end, step_time) for end in ends)
+    seen = option.timing.stalled
+    scale = 1.0 if seen is None else (1 - seen) / step_time / middle
+    return Spread(middle * scale, low * scale, high * scale, measured.count)
 
-    def with_steps(end: float) -> float:
-        return 1 / (max(1 / end, step_time) if option.ahead else 1 / end + step_time)
 
-    middle, low, high = map(with_steps, (measured.middle, measured.low, measured.high))
-    return Spread(middle, low, high, measured.count)
+def _with_steps(option: Option, rate: float, step_time: float) -> float:
+    return 1 / (max(1 / rate, step_time) if option.ahead else 1 / rate + step_time)
 
 
 def stalled(option: Option, step_time: float) -> float:

@@ -8,7 +8,7 @@ from batchaudit.advice import choice
 from batchaudit.advice.bounds import THREADS
 from batchaudit.advice.model import Compared, Option, Question, SourceAdvice
 from batchaudit.advice.nature import CHEAP, HOLDS, OWN_THREADS, RELEASES, WAITS
-from batchaudit.advice.units import percent, seconds, times
+from batchaudit.advice.units import digits, percent, seconds, times
 from batchaudit.analysis.timing import Steps, Timing
 
 _SO = {
@@ -45,6 +45,8 @@ def summary(
         best: the strategy to use.
         mended: a faster one, once what is wrong with it is mended.
     """
+    if len([one for one in question.options if one.timing is not None]) == 1:
+        return f"{_alone(best)}{_stalls(advice)}."
     parts = [_use(advice, question, best)]
     if mended is not None:
         step = question.step_time
@@ -66,13 +68,24 @@ def _use(advice: SourceAdvice, question: Question, best: Option) -> str:
     if advice.uncertain:
         why = "the machine was busy" if question.costs.busy_machine else "the spreads overlap"
         text += f" (uncertain: {why})"
-    if advice.step_time is None or advice.stalled_after is None:
-        return text
-    after, before = percent(advice.stalled_after), advice.stalled_before
-    text += (
-        f": with a step of {seconds(advice.step_time)} the training waits for data for {after} of its time"
+    return text + _stalls(advice)
+
+
+def _alone(option: Option) -> str:
+    rate = choice.rate(option)
+    ends = f"{digits(rate.low)} to {digits(rate.high)}"
+    return (
+        f"{option.strategy} gives {digits(rate.middle)} batches a second ({ends}); nothing else was measured"
     )
-    return text if before is None or percent(before) == after else f"{text} instead of {percent(before)}"
+
+
+def _stalls(advice: SourceAdvice) -> str:
+    if advice.step_time is None or advice.stalled_after is None:
+        return ""
+    step, after = seconds(advice.step_time), percent(advice.stalled_after)
+    before = None if advice.stalled_before is None else percent(advice.stalled_before)
+    text = f": with a step of {step} the training waits for data for {after} of its time"
+    return text if before in (None, after) else f"{text} instead of {before}"
 
 
 def _batch(advice: SourceAdvice, question: Question, serial: Timing) -> str:
