@@ -14,6 +14,7 @@ from batchaudit import probes, timing
 from batchaudit.auditor import Auditor
 from batchaudit.capture.restore import preserved_streams
 from batchaudit.journal.manifest import CANDIDATE, CLOCK, COSTS, Asked, for_advice
+from batchaudit.probes.subject import in_processes
 from batchaudit.sources.kinds import Kind
 from batchaudit.sources.torch_loader import is_loader
 from batchaudit.strategies import Strategy, parse
@@ -42,7 +43,7 @@ def measure(auditor: Auditor, asked: Iterable[Strategy], wide: bool) -> None:
     if wide:
         run |= _candidates(auditor, run)
     with preserved_streams():
-        _log(auditor, COSTS, "serial", lambda: _costs(auditor))
+        _log_costs(auditor, list(run.values()))
     timed = [strategy for name, strategy in run.items() if auditor.came_to_its_end(name)]
     step_time = auditor.manifest.step_time
     rounds = [0.0] * ROUNDS + ([step_time] if step_time else [])
@@ -81,25 +82,30 @@ def _clock(auditor: Auditor, strategy: Strategy, round_: int, step_time: float) 
     return True
 
 
-def _log(auditor: Auditor, what: str, strategy: str, look: Any) -> None:
-    name = for_advice(what, strategy)
+def _log_costs(auditor: Auditor, run: list[Strategy]) -> None:
+    name = for_advice(COSTS, "serial")
     try:
-        told = look()
+        told = _costs(auditor, [probes.concrete(auditor.target.last, strategy) for strategy in run])
     except Exception as error:
         auditor.note_unprobed(name, error)
         return
     with auditor.job(name, 1) as job:
-        job.recorder.hook(f"{what} {json.dumps(told)}")
+        job.recorder.hook(f"{COSTS} {json.dumps(told)}")
 
 
-def _costs(auditor: Auditor) -> dict[str, Any]:
-    """What a batch of the source costs to send, and two threads beside one."""
+def _costs(auditor: Auditor, run: list[Strategy]) -> dict[str, Any]:
+    """What a batch of the source costs to send, and two threads beside one.
+
+    A source that nobody would drive with threads, or would send from a process, is not tried with them.
+    """
     target, kind = auditor.target, Kind(auditor.manifest.kind)
     told: dict[str, Any] = {"cores": timing.cores(), "pair": timing.pair(), "sending": None, "together": []}
     if kind is Kind.DATASET or is_loader(target.last):
         return told
-    source = target.new()
-    told["sending"] = timing.sending(source[0] if kind is Kind.INDEXED else next(iter(source)))
-    if target.renewable or kind is not Kind.ITERATOR:
+    if any(in_processes(strategy) for strategy in run):
+        source = target.new()
+        told["sending"] = timing.sending(source[0] if kind is Kind.INDEXED else next(iter(source)))
+    in_threads = any(strategy.workers and not in_processes(strategy) for strategy in run)
+    if in_threads and (target.renewable or kind is not Kind.ITERATOR):
         told["together"] = timing.together(target.new, _TOGETHER_SECONDS)
     return told

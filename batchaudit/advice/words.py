@@ -74,9 +74,8 @@ def _use(advice: SourceAdvice, question: Question, best: Option) -> str:
 def _alone(option: Option) -> str:
     rate = choice.rate(option)
     ends = f"{digits(rate.low)} to {digits(rate.high)}"
-    return (
-        f"{option.strategy} gives {digits(rate.middle)} batches a second ({ends}); nothing else was measured"
-    )
+    middle = digits(rate.middle)
+    return f"{option.strategy} gives {middle} batches a second ({ends}); nothing else was timed"
 
 
 def _stalls(advice: SourceAdvice) -> str:
