@@ -87,9 +87,9 @@ def clock(job: Job, strategy: Strategy, seconds: float, round_: int, workers: in
         workers: how many workers there will be; 0 for none.
 
     Returns:
-        What the events do not say: "began", when the strategy was started (`time.monotonic_ns`); "begin", the
-        first epoch; "warm_up", how many batches do not count; "memory", the bytes that a worker process has
-        for itself (None: not known).
+        What the events do not say: "began" and "ended", when the strategy was started and when it was over
+        (`time.monotonic_ns`); "begin", the first epoch; "warm_up", how many batches do not count; "memory",
+        the bytes that a worker process has for itself (None: not known).
 
     Raises:
         Skip: the strategy cannot run this source.
@@ -106,5 +106,6 @@ def clock(job: Job, strategy: Strategy, seconds: float, round_: int, workers: in
     except Exception:
         if not limit.is_over:  # a driver may tell the end in words of its own
             raise
-    warm_up = limit.warm_up
-    return {"began": began, "begin": begin, "warm_up": warm_up, "memory": memory.of_a_worker()}
+    ended = time.monotonic_ns()
+    of_round = {"began": began, "ended": ended, "begin": begin, "warm_up": limit.warm_up}
+    return {**of_round, "memory": memory.of_a_worker()}
