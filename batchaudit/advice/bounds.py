@@ -20,6 +20,8 @@ from batchaudit.analysis.timing import Timing
 THREADS = ("threads", "keras-threads", "tf_keras-threads", "tf.data")
 PROCESSES = ("fork", "spawn", "forkserver", "keras-processes", "tf_keras-processes")
 LOADER = ("torch",)
+_NO_TIME = 1e-9
+"""Seconds: a coarse clock reads none at all."""
 Bound = tuple[float, str]
 
 
@@ -49,12 +51,12 @@ def bound(family: str, workers: int, serial: Timing, costs: Costs) -> Bound | No
             workers * alone / (make + send),
             f"{workers} workers, each {seconds(make + send)} a batch with sending it",
         )
-        all_cores = costs.cores * alone / (busy + send + receive)
+        all_cores = costs.cores * alone / max(busy + send + receive, _NO_TIME)
         return _least(
             [
                 each,
                 (all_cores, f"{costs.cores} cores"),
-                (alone / receive, f"receiving a batch takes the consumer {seconds(receive)}"),
+                (alone / max(receive, _NO_TIME), f"receiving a batch takes the consumer {seconds(receive)}"),
             ]
         )
     return None
@@ -65,7 +67,7 @@ def _workers(workers: int) -> Bound:
 
 
 def _cores(cores: int, make: float, busy: float) -> Bound:
-    return cores * make / max(busy, 1e-9), f"{cores} cores"
+    return cores * make / max(busy, _NO_TIME), f"{cores} cores"
 
 
 def _threads(make: float, busy: float, costs: Costs, family: str) -> list[Bound]:

@@ -17,7 +17,7 @@ from batchaudit.analysis.spread import Spread, spread
 from batchaudit.analysis.tables import LIVE, Tables
 
 _FEWEST_BLOCKS, _BLOCKS, _IN_A_BLOCK = 2, 8, 8
-"""Rates are of blocks of batches, for single ones come in bursts: how many blocks, and batches in each."""
+"""Rates are of blocks of batches, for single ones come in bursts: of so many where there are enough."""
 _WARM_UP = 2
 _FEWEST = 3
 _S = 1e-9  # a nanosecond, in seconds
@@ -78,9 +78,7 @@ def clocked(tables: Tables, probe: str) -> Timing | None:
     """
     texts = tables.hooks["text"].astype(str)
     rounds = [json.loads(text.partition(" ")[2]) for text in texts if text.startswith(f"{probe} {{")]
-    rounds.sort(key=lambda one: int(one["begin"]))
-    seen_of = [(one, part) for one, following in zip(rounds, [*rounds[1:], None], strict=True)
-               if (part := _round(tables, one, following)) is not None]  # fmt: skip
+    seen_of = [(one, part) for one in rounds if (part := _round(tables, one)) is not None]
     parts = [part for one, part in seen_of if not one["step_time"]]
     if not parts:
         return None
@@ -89,15 +87,15 @@ def clocked(tables: Tables, probe: str) -> Timing | None:
     took = ((made["ended_ns"] - made["began_ns"]) * _S).to_numpy()
     rate = spread(np.concatenate([part.rates for part in parts]))
     stalls = [_stalled(part.at, one["step_time"]) for one, part in seen_of if one["step_time"]]
-    workers = max(part.made["worker"].nunique() for part in parts)
     if rate is None:
         return None
-    alone = workers == 1 or not made.duplicated(["pid", "thread"]).any()
+    processes = made.groupby(["host", "pid"], observed=True, sort=False).ngroup().to_numpy()
+    alone = _at_once(made, processes) <= 1
     known = [one["memory"] for one in rounds if one["memory"]]
     return Timing(
         clocked=True,
         batches=sum(len(part.delivered) for part in parts),
-        workers=workers,
+        workers=_at_once(made),
         rate=rate,
         make=spread(took),
         busy=spread(figures[0]),
@@ -116,6 +114,23 @@ def _stalled(at: np.ndarray[Any, Any], step_time: float) -> float:
     return max(0.0, 1 - step_time * (len(at) - 1) / max(taken, 1e-12))
 
 
+def _at_once(made: pd.DataFrame, where: np.ndarray[Any, Any] | None = None) -> int:
+    """How many workers made batches of one epoch, at most: each epoch may have threads of its own.
+
+    Args:
+        made: the produced batches.
+        where: a number for each; only those of one number and epoch are counted together.
+    """
+    epoch, worker = made["epoch"].to_numpy(), made["worker"].to_numpy()
+    known = (epoch >= 0) & (worker >= 0)
+    if not known.any():
+        return 0
+    width = int(worker.max()) + 1
+    place = epoch if where is None else epoch * (int(where.max()) + 1) + where
+    pairs = pd.unique(place[known] * width + worker[known])
+    return int(np.unique(pairs // width, return_counts=True)[1].max())
+
+
 @dataclass(frozen=True)
 class _Round:
     """One round: steady batches alone."""
@@ -128,13 +143,12 @@ class _Round:
     start: float
 
 
-def _round(tables: Tables, told: Mapping[str, Any], following: Mapping[str, Any] | None) -> _Round | None:
-    begin, end = told["begin"], np.inf if following is None else following["begin"]
-    handed = tables.delivered
-    handed = handed[(handed["epoch"] >= begin) & (handed["epoch"] < end)].sort_values("ended_ns")
-    until = np.inf if following is None else following["began"]
-    made = tables.produced
-    made = made[(made["began_ns"] >= told["began"]) & (made["began_ns"] < until)]
+def _round(tables: Tables, told: Mapping[str, Any]) -> _Round | None:
+    """What one round gave: nothing that came before it, or after its end."""
+    handed, made = tables.delivered, tables.produced
+    handed = handed[(handed["epoch"] >= told["begin"]) & (handed["ended_ns"] <= told["ended"])]
+    handed = handed.sort_values("ended_ns")
+    made = made[(made["began_ns"] >= told["began"]) & (made["ended_ns"] <= told["ended"])]
     warm_up = min(int(told["warm_up"]), max(0, len(handed) - _FEWEST - 1))
     if len(handed) - warm_up < _FEWEST or made.empty:
         return None
@@ -195,7 +209,7 @@ def seen(tables: Tables) -> Timing | None:
     return Timing(
         clocked=False,
         batches=len(handed),
-        workers=int(made["worker"].max()) + 1 if own.any() else 0,
+        workers=_at_once(made),
         rate=rate,
         make=spread(took[_WARM_UP:]),
         waited=spread(waited),

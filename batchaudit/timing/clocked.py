@@ -94,9 +94,9 @@ def clock(
         step_time: seconds that the consumer takes for each batch, as a training would.
 
     Returns:
-        What the events do not say: "began", when the strategy was started (`time.monotonic_ns`); "begin", the
-        first epoch; "warm_up", how many batches do not count; "memory", the bytes that a worker process has
-        for itself (None: not known); "step_time".
+        What the events do not say: "began" and "ended", when the strategy was started and when it was over
+        (`time.monotonic_ns`); "begin", the first epoch; "warm_up", how many batches do not count; "memory",
+        the bytes that a worker process has for itself (None: not known); "step_time".
 
     Raises:
         Skip: the strategy cannot run this source.
@@ -115,6 +115,7 @@ def clock(
             raise
     return {
         "began": began,
+        "ended": time.monotonic_ns(),
         "begin": begin,
         "warm_up": limit.warm_up,
         "memory": memory.of_a_worker(),

@@ -8,6 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from batchaudit.advice import Advice, Costs, Option, Question, advise
+from batchaudit.analysis.spread import Spread
+from batchaudit.analysis.timing import Timing
 from batchaudit.diagnosis.finding import Finding, Verdict
 from batchaudit.report.model import Report, Run
 
@@ -215,6 +218,39 @@ def empty_report() -> Report:
     return report([], [])
 
 
+def _measured(rate: float, make: float, busy: float, **more: Any) -> Timing:
+    def near(value: float) -> Spread:
+        return Spread(value, 0.9 * value, 1.1 * value, 20)
+
+    return Timing(True, 200, more.pop("workers", 1), near(rate), near(make), near(busy), 1.0, **more)
+
+
+def advised_report(source: str = "make_loader", fix: str = "seed the worker\n    with its index") -> Report:
+    """A source that holds the interpreter: processes help, once their defect is mended."""
+    run = Run("today", source, "fork:4", 4, verdicts=VERDICTS)
+    fork = _measured(62.0, 0.0213, 0.0211, workers=4, start=0.031, memory=52_400_000)
+    options = (
+        Option("serial", "serial", 0, _measured(49.0, 0.0204, 0.0203, start=0.0002)),
+        Option("threads:4", "threads", 4, _measured(48.0, 0.0815, 0.0204, workers=4, start=0.0009)),
+        Option("fork:4", "fork", 4, fork, ("rng-clone",), fix),
+        Option("spawn:4", "spawn", 4, refused="a generator cannot be pickled."),
+    )
+
+    def close(value: float) -> Spread:
+        return Spread(value, value, value, 9)
+
+    costs = Costs(2, 19_267_840, close(0.0062), close(0.0048), close(1.02), close(1.97))
+    asked = Question(source, "indexed", options, costs, 0.005, 19_267_584.0, 32.0)
+    found = advise(asked)
+    assert found is not None
+    named = {"run": "today", "attempt": 0, "rank": 0, "source": source, "strategy": "fork:4"}
+    row = {"clocked": True, "batches": 200, "workers": 4, "rate": 62.0, "make": 0.0213, "step": float("nan")}
+    return report(
+        [run], [epoch(run, 0)], workers(run, 0, [8, 8, 8, 8]),
+        advice=Advice((found,)), timing=_frame([named | row]),
+    )  # fmt: skip
+
+
 REPORTS: dict[str, Callable[[], Report]] = {
     "healthy": healthy_report,
     "sick": sick_report,
@@ -222,6 +258,7 @@ REPORTS: dict[str, Callable[[], Report]] = {
     "hostile": hostile_report,
     "long": long_report,
     "empty": empty_report,
+    "advised": advised_report,
 }
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pandas as pd
 
 from batchaudit.report.combine import combine
+from tests.report.hand_made import advised_report
 
 
 def test_one_report_stays_as_it_is(make_report):
@@ -50,3 +51,18 @@ def test_an_empty_frame_leaves_the_types_of_the_others(make_report):
     healthy, empty = make_report("healthy"), make_report("empty")
     both = combine([("a", empty), ("b", replace(healthy))])
     pd.testing.assert_series_equal(both.epochs.dtypes, healthy.epochs.dtypes)
+
+
+def test_the_advice_and_the_times_of_all_are_kept(make_report):
+    advised, other = make_report("advised"), advised_report("validation")
+    both = combine([("a", advised), ("b", other), ("c", make_report("healthy"))])
+    assert [one.source for one in both.advice] == ["make_loader", "validation"]
+    assert both.advice["validation"] == other.advice["validation"]
+    assert both.timing["source"].tolist() == ["make_loader", "validation"]
+
+
+def test_runs_of_one_name_keep_their_own_times(make_report):
+    advised = make_report("advised")
+    both = combine([("a", advised), ("b", replace(advised, timing=advised.timing.assign(rate=1.0)))])
+    assert [both.timing_of(run)["rate"].tolist() for run in both.runs] == [[62.0], [1.0]]
+    assert [run["timing"]["rate"] for run in both.to_dict()["runs"]] == [62.0, 1.0]

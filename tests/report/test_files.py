@@ -29,6 +29,35 @@ def test_a_saved_report_comes_back(any_report, tmp_path):
             assert list(getattr(loaded, name)) == list(saved)
 
 
+def test_the_advice_and_the_times_come_back(make_report, tmp_path):
+    report = make_report("advised")
+    report.save(tmp_path / "report.json")
+    loaded = Report.load(tmp_path / "report.json")
+    assert len(report.advice) == 1
+    assert loaded.advice == report.advice
+    assert_frame_equal(loaded.timing, report.timing)
+
+
+def test_a_report_of_before_there_was_advice_is_read(make_report, tmp_path):
+    path = tmp_path / "report.json"
+    make_report("advised").save(path)
+    document = json.loads(path.read_text())
+    del document["advice"], document["tables"]["timing"]
+    path.write_text(json.dumps(document))
+    loaded = Report.load(path)
+    assert len(loaded.advice) == 0
+    assert loaded.timing.empty
+
+
+@pytest.mark.parametrize("damage", [None, 3, [{}], [{"source": "s"}], "text"])
+def test_damaged_advice_is_told(make_report, tmp_path, damage):
+    path = tmp_path / "report.json"
+    make_report("advised").save(path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "advice": damage}))
+    with pytest.raises(UsageError, match="is damaged"):
+        Report.load(path)
+
+
 def test_every_type_of_column_comes_back(make_report, tmp_path):
     frame = pd.DataFrame(
         {
