@@ -6,8 +6,8 @@ scikit-learn's digits, written as PNG files, are read, shifted and zoomed. For e
 picture it prints
 
 - where the time of a batch goes, and which part of it two threads can do at once;
-- what an epoch of `fit` takes, from end to end, with no batchaudit in it;
-- what `batchaudit.audit` measures, and what it advises.
+- what `batchaudit.audit` measures, and what it advises;
+- what an epoch of `fit` takes, from end to end, with no batchaudit in it.
 
 The answer, with what this printed, is in `docs/explanation/image-data-generator.md`.
 """
@@ -19,6 +19,7 @@ import contextlib
 import io
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -38,7 +39,7 @@ WORKERS = ((0, False), (2, False), (4, False), (2, True), (4, True))
 """How many, and whether they are processes; none first, for the others are compared with it."""
 IN_FITS = ((0, False), (2, False), (2, True))
 BATCH = 32
-EPOCHS = 3
+EPOCHS = 2
 """Of each way of `fit`; the first is not counted."""
 
 
@@ -63,14 +64,13 @@ class Case:
 
     def batches(self) -> Any:
         """What `fit` is given."""
-        with contextlib.redirect_stdout(io.StringIO()):  # it says each time how many pictures it found
-            return self.generator.flow_from_directory(
-                str(self.folder),
-                target_size=(self.side, self.side),
-                color_mode=self.colours,
-                batch_size=BATCH,
-                class_mode="sparse",
-            )
+        return self.generator.flow_from_directory(
+            str(self.folder),
+            target_size=(self.side, self.side),
+            color_mode=self.colours,
+            batch_size=BATCH,
+            class_mode="sparse",
+        )
 
     def model(self) -> Any:
         """As little as can be trained: what is timed is the data."""
@@ -81,6 +81,11 @@ class Case:
         )
         model.compile("sgd", "sparse_categorical_crossentropy")
         return model
+
+
+def quiet() -> Any:
+    """Around all that makes sources: each says how many pictures it found."""
+    return contextlib.redirect_stdout(io.StringIO())
 
 
 def write_pictures(folder: Path) -> None:
@@ -99,7 +104,8 @@ def write_pictures(folder: Path) -> None:
 
 
 def parts(case: Case) -> None:
-    read, warp = _reader(case), _warper(case)
+    with quiet():
+        read, warp = _reader(case), _warper(case)
     pictures = read()
     steps: dict[str, Callable[[], Any]] = {
         "open, decode and resize the files": read,
@@ -147,7 +153,8 @@ def _two_threads(step: Callable[[], Any]) -> float:
 
 
 def fits(case: Case) -> None:
-    timed = {way: _Clock.of(case, *way) for way in IN_FITS}
+    with quiet():
+        timed = {way: _Clock.of(case, *way) for way in IN_FITS}
     none = timed[IN_FITS[0]]
     print(f"\n{'seconds of fit':<18}{'batches':>10}{'between':>10}{'an epoch':>10}{'over none':>12}")
     for way, clock in timed.items():
@@ -217,8 +224,25 @@ def _name(workers: int, processes: bool) -> str:
 
 def advice(case: Case) -> None:
     ways = [f"{case.framework}-{'processes' if own else 'threads'}:{count}" for count, own in WORKERS[1:]]
-    report = ba.audit(case.batches, ["serial", *ways], epochs=1, probes=False, name="batches")
+    with quiet():
+        report = ba.audit(case.batches, ["serial", *ways], epochs=1, probes=False, name="batches")
     print("\nadvice for", str(report).partition("\nadvice for ")[2].strip())
+
+
+def one(name: str) -> None:
+    """Prints all of one case."""
+    sys.stdout.reconfigure(line_buffering=True)  # or forked workers print again what waits
+    with tempfile.TemporaryDirectory() as folder:
+        write_pictures(Path(folder))
+        case = Case(name, Path(folder))
+        free = statistics.median(pair())
+        what = f"{case.framework} {case.keras.__version__}, {case.side}x{case.side} {case.colours}"
+        print(f"\n== {what}; {cores()} cores, on which two threads get {free:.1f} x as much done as one")
+        parts(case)
+        advice(case)
+        fits(
+            case
+        )  # last: TensorFlow's threads run from then on, and the processes that were timed are forked
 
 
 def main() -> None:
@@ -227,17 +251,12 @@ def main() -> None:
     asked = parser.parse_args().cases or CASES
     if set(asked) - set(CASES):
         parser.error(f"there is {', '.join(CASES)}")
-    sys.stdout.reconfigure(line_buffering=True)  # or forked workers print once more what waits
-    with tempfile.TemporaryDirectory() as folder:
-        write_pictures(Path(folder))
-        for name in asked:
-            case = Case(name, Path(folder))
-            free = statistics.median(pair())
-            what = f"{case.framework} {case.keras.__version__}, {case.side}x{case.side} {case.colours}"
-            print(f"\n== {what}; {cores()} cores, on which two threads get {free:.1f} x as much done as one")
-            parts(case)
-            fits(case)
-            advice(case)
+    if len(asked) == 1:
+        one(asked[0])
+        return
+    path = os.pathsep.join(filter(None, sys.path))  # whether it was started as a script or as a module
+    for name in asked:  # each in a process of its own: what one has started is not there for the next
+        subprocess.run([sys.executable, __file__, name], check=True, env={**os.environ, "PYTHONPATH": path})
 
 
 if __name__ == "__main__":
