@@ -37,7 +37,7 @@ def bound(family: str, workers: int, serial: Timing, costs: Costs) -> Bound | No
     Returns:
         A factor over `serial`, and what sets it; None where that is not known.
     """
-    if serial.make is None or serial.busy is None or not workers or not costs.cores:
+    if serial.make is None or serial.busy is None or not workers or not costs.cores or costs.busy_machine:
         return None
     make, busy = serial.make.middle, serial.busy.middle
     alone = 1 / serial.rate.middle

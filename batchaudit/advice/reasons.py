@@ -9,6 +9,8 @@ from batchaudit.advice.model import Compared, Option, Question, Reason
 from batchaudit.advice.units import digits, seconds, size, times
 from batchaudit.analysis.timing import Timing
 
+_LONG_PAUSE = 4.0
+"""Batches that could have come between two epochs: what is less is not worth a word."""
 _PARALLEL = 1.5
 """Two threads that make this many times as many batches as one are worth having."""
 
@@ -42,6 +44,9 @@ def of_option(compared: Compared) -> Reason | None:
     ends = f"{times(compared.speed_up.low)} to {times(compared.speed_up.high)}"
     rate = f"{digits(option.timing.rate.middle)} batches a second"
     text = f"{option.strategy} gives {most}measured {times(compared.speed_up.middle)} ({ends}), {rate}"
+    pause = option.timing.pause
+    if pause is not None and pause.middle * option.timing.rate.middle >= _LONG_PAUSE:
+        text += f"; between two epochs it stands still for {seconds(pause.middle)}"
     if option.causes:
         return Reason("defect", f"{text}; but the audit found {', '.join(option.causes)} with it")
     return Reason("measured", text)

@@ -108,6 +108,8 @@ def _batch(advice: SourceAdvice, question: Question, serial: Timing) -> str:
     ]
     if nature in (WAITS, RELEASES) and threads and max(threads) < choice.CLEARLY:
         return f"{text}, yet threads gave hardly more"
+    if nature == CHEAP and advice.best != "serial":
+        return text
     return f"{text}, {_SO[nature]}"
 
 

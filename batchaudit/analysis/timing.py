@@ -32,7 +32,7 @@ class Timing:
             which every batch was fingerprinted, and the rates have that in them.
         batches: how many were delivered.
         workers: how many made them.
-        rate: batches a second that the consumer got.
+        rate: batches a second that the consumer got; its ends are those of blocks of batches.
         make: from asking the source for a batch to having it, in the worker.
         busy: processor time of the worker's thread for one batch; None where it was not clocked.
         cores: processor time of the worker's whole process over `make`: above 1 where making a batch runs
@@ -41,6 +41,7 @@ class Timing:
         queued: how many batches lay ready when the consumer took one; None where that is not known.
         start: from starting the workers to the first batch, without what making it took; None: not clocked.
         memory: bytes that a worker process has for itself; None where there is none, or it is not known.
+        pause: from the last batch of an epoch to the first of the next; None where no two epochs were seen.
         stalled: share of its time that a consumer waited which took a step's time for each batch; None where
             that was not tried.
     """
@@ -57,10 +58,14 @@ class Timing:
     start: float | None = None
     memory: int | None = None
     stalled: float | None = None
+    pause: Spread | None = None
 
     @property
     def idle(self) -> float | None:
-        """Which part of the time in which a batch is made its worker waits: a disk, a network, a sleep."""
+        """Which part of the time in which a batch is made its worker waits: a disk, a network, a sleep.
+
+        With several workers also for a core, or for the interpreter that another one holds.
+        """
         if self.busy is None or self.make is None or not self.make.middle:
             return None
         return min(max(0.0, 1 - self.busy.middle / self.make.middle), 1.0)
@@ -79,14 +84,14 @@ def clocked(tables: Tables, probe: str) -> Timing | None:
     texts = tables.hooks["text"].astype(str)
     rounds = [json.loads(text.partition(" ")[2]) for text in texts if text.startswith(f"{probe} {{")]
     seen_of = [(one, part) for one in rounds if (part := _round(tables, one)) is not None]
-    parts = [part for one, part in seen_of if not one["step_time"]]
+    parts = [part for one, part in seen_of if not one.get("step_time")]
     if not parts:
         return None
     made = pd.concat([part.made for part in parts])
     figures = made["text"].str.split(" ", n=1, expand=True).astype(float) * _S
     took = ((made["ended_ns"] - made["began_ns"]) * _S).to_numpy()
-    rate = spread(np.concatenate([part.rates for part in parts]))
-    stalls = [_stalled(part.at, one["step_time"]) for one, part in seen_of if one["step_time"]]
+    rate = _overall([part.at for part in parts])
+    stalls = [_stalled(part.at, one["step_time"]) for one, part in seen_of if one.get("step_time")]
     if rate is None:
         return None
     processes = made.groupby(["host", "pid"], observed=True, sort=False).ngroup().to_numpy()
@@ -105,7 +110,21 @@ def clocked(tables: Tables, probe: str) -> Timing | None:
         start=min(part.start for part in parts),
         memory=max(known, default=None),
         stalled=stalls[0] if stalls else None,
+        pause=spread(np.concatenate([part.pauses for part in parts])),
     )
+
+
+def _overall(rounds: list[np.ndarray[Any, Any]]) -> Spread | None:
+    """Batches a second over all rounds, the time between epochs among it, and how that differs between blocks.
+
+    The median of blocks would hide what happens once an epoch: workers that are started anew.
+    """
+    taken = sum(float(at[-1] - at[0]) for at in rounds)
+    of_blocks = spread(np.concatenate([np.empty(0), *(_rates(at) for at in rounds)]))
+    if of_blocks is None or not taken:
+        return of_blocks
+    middle = sum(len(at) - 1 for at in rounds) / taken
+    return Spread(middle, min(of_blocks.low, middle), max(of_blocks.high, middle), of_blocks.count)
 
 
 def _stalled(at: np.ndarray[Any, Any], step_time: float) -> float:
@@ -138,7 +157,7 @@ class _Round:
     made: pd.DataFrame
     delivered: pd.DataFrame
     at: np.ndarray[Any, Any]
-    rates: np.ndarray[Any, Any]
+    pauses: np.ndarray[Any, Any]
     queued: np.ndarray[Any, Any]
     start: float
 
@@ -162,7 +181,7 @@ def _round(tables: Tables, told: Mapping[str, Any]) -> _Round | None:
         later if len(later) >= _FEWEST else made,
         steady,
         at,
-        _rates(at),
+        np.diff(at)[np.diff(steady["epoch"].to_numpy()) > 0],
         _queued(made["ended_ns"].to_numpy(), handed["ended_ns"].to_numpy())[warm_up:],
         max(0.0, float(start)),
     )
@@ -197,8 +216,7 @@ def seen(tables: Tables) -> Timing | None:
     handed, made = tables.delivered, tables.produced
     # Columns, not frames: a log may hold millions of events.
     began, ended = handed["began_ns"].to_numpy(), handed["ended_ns"].to_numpy()
-    rates = [_rates(ended[rows][_WARM_UP:] * _S) for rows in _passes(handed)]
-    rate = spread(np.concatenate(rates)) if rates else None
+    rate = _overall([ended[rows][_WARM_UP:] * _S for rows in _passes(handed)])
     if rate is None:
         return None
     own = ~made["probe"].to_numpy()

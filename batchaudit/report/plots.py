@@ -89,7 +89,13 @@ def _legend(with_step: bool) -> list[Any]:
 
     shown = [
         Patch(color=_COMPUTES, label="worker: computes"),
-        Patch(facecolor=_WAITS, hatch=_HATCH, edgecolor="white", linewidth=0, label="worker: waits"),
+        Patch(
+            facecolor=_WAITS,
+            hatch=_HATCH,
+            edgecolor="white",
+            linewidth=0,
+            label="worker: waits (data, core, interpreter)",
+        ),
         Patch(color=_CONSUMER, label="consumer: from one batch to the next"),
     ]
     step = [Line2D([], [], color=_STEP, linestyle="--", label="a training step")]
