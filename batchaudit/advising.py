@@ -120,8 +120,8 @@ def row(strategy: str, kind: str, tables: Tables, hidden: Hidden) -> pd.DataFram
     _, samples = _sizes(tables)
     figures: dict[str, Any] = {"clocked": found.clocked, "batches": found.batches, "workers": found.workers}
     figures["samples_per_second"] = found.rate.middle * samples if samples else np.nan
-    for name, value in (("rate", found.rate), ("make", found.make), ("busy", found.busy),
-                        ("waited", found.waited), ("queued", found.queued), ("pause", found.pause)):  # fmt: skip
+    for name in ("rate", "make", "busy", "waited", "queued", "pause"):
+        value = getattr(found, name)
         for end in ("middle", "low", "high"):
             key = name if end == "middle" else f"{name}_{end}"
             figures[key] = np.nan if value is None else getattr(value, end)

@@ -51,8 +51,7 @@ class Case:
         self.side, self.folder = int(side), folder
         if self.framework == "tf_keras":
             import tf_keras as keras
-
-            images = keras.preprocessing.image
+            from tf_keras.preprocessing import image as images
         else:
             import keras
             from keras._tf_keras.keras.preprocessing import image as images  # all that tf.keras still shows
@@ -231,7 +230,7 @@ def advice(case: Case) -> None:
 
 def one(name: str) -> None:
     """Prints all of one case."""
-    sys.stdout.reconfigure(line_buffering=True)  # or forked workers print again what waits
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # or forked workers print again what waits
     with tempfile.TemporaryDirectory() as folder:
         write_pictures(Path(folder))
         case = Case(name, Path(folder))

@@ -115,7 +115,7 @@ def clocked(tables: Tables, probe: str) -> Timing | None:
 
 
 def _overall(rounds: list[np.ndarray[Any, Any]]) -> Spread | None:
-    """Batches a second over all rounds, the time between epochs among it, and how that differs between blocks.
+    """Batches a second over all rounds, the time between epochs among it; its ends are those of blocks.
 
     The median of blocks would hide what happens once an epoch: workers that are started anew.
     """

@@ -87,15 +87,10 @@ def _legend(with_step: bool) -> list[Any]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
+    waits = "worker: waits (input, core, interpreter)"
     shown = [
         Patch(color=_COMPUTES, label="worker: computes"),
-        Patch(
-            facecolor=_WAITS,
-            hatch=_HATCH,
-            edgecolor="white",
-            linewidth=0,
-            label="worker: waits (data, core, interpreter)",
-        ),
+        Patch(facecolor=_WAITS, hatch=_HATCH, edgecolor="white", linewidth=0, label=waits),
         Patch(color=_CONSUMER, label="consumer: from one batch to the next"),
     ]
     step = [Line2D([], [], color=_STEP, linestyle="--", label="a training step")]
