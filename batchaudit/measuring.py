@@ -93,8 +93,12 @@ def _costs(auditor: Auditor) -> dict[str, Any]:
     told: dict[str, Any] = {"cores": timing.cores(), "pair": timing.pair(), "sending": None, "together": []}
     if kind is Kind.DATASET or is_loader(target.last):
         return told
-    source = target.new()
-    told["sending"] = timing.sending(source[0] if kind is Kind.INDEXED else next(iter(source)))
+    told["sending"] = timing.sending(_first(target.new(), kind))
     if target.renewable or kind is not Kind.ITERATOR:
         told["together"] = timing.together(target.new, _TOGETHER_SECONDS)
     return told
+
+
+def _first(source: Any, kind: Kind) -> Any:
+    """A batch of a source that nothing holds on to: there may be only one of it at a time."""
+    return source[0] if kind is Kind.INDEXED else next(iter(source))
