@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import tempfile
@@ -9,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from batchaudit import sources, strategies
 from batchaudit.auditor import Auditor, Progress
@@ -114,10 +117,12 @@ def audit(
 
 def _step_time(given: float | str | os.PathLike[str] | Report | None) -> float | None:
     """Seconds of a training step, as they were given or as a watched training shows them."""
-    if given is None or isinstance(given, (int, float)):
-        if given is not None and not given > 0:
+    if given is None:
+        return None
+    if isinstance(given, (int, float, np.integer, np.floating)):
+        if not 0 < given < math.inf:
             raise UsageError(f"step_time={given}: a number of seconds above 0 is needed.")
-        return given
+        return float(given)
     watched = report(given) if isinstance(given, (str, os.PathLike)) else given
     shown = watched.timing
     shown = shown[shown["step"].notna()] if "step" in shown else shown[:0]

@@ -103,9 +103,13 @@ def _costs(auditor: Auditor, run: list[Strategy]) -> dict[str, Any]:
     if kind is Kind.DATASET or is_loader(target.last):
         return told
     if any(in_processes(strategy) for strategy in run):
-        source = target.new()
-        told["sending"] = timing.sending(source[0] if kind is Kind.INDEXED else next(iter(source)))
+        told["sending"] = timing.sending(_first(target.new(), kind))
     in_threads = any(strategy.workers and not in_processes(strategy) for strategy in run)
     if in_threads and (target.renewable or kind is not Kind.ITERATOR):
         told["together"] = timing.together(target.new, _TOGETHER_SECONDS)
     return told
+
+
+def _first(source: Any, kind: Kind) -> Any:
+    """A batch of a source that nothing holds on to: there may be only one of it at a time."""
+    return source[0] if kind is Kind.INDEXED else next(iter(source))

@@ -19,7 +19,7 @@ def sending(batch: Any) -> dict[str, Any] | None:
 
     Returns:
         "bytes" of its pickle; "send", the seconds that the worker was busy with each; "receive", those of the
-        consumer. None where it does not pickle, or this platform cannot fork.
+        consumer. None where it does not pickle or unpickle, or this platform cannot fork.
     """
     if "fork" not in multiprocessing.get_all_start_methods():
         return None
@@ -34,7 +34,7 @@ def sending(batch: Any) -> dict[str, Any] | None:
     theirs.close()
     try:
         sent, received = _exchange(ours)
-    except (EOFError, OSError):
+    except Exception:  # a batch may raise whatever it likes where it is made anew
         return None
     finally:
         ours.close()
@@ -67,5 +67,5 @@ def _send(pipe: Any, others: Any, batch: Any) -> None:
             began = time.perf_counter()
             pipe.send_bytes(pickle.dumps(batch, pickle.HIGHEST_PROTOCOL))
             pipe.send(time.perf_counter() - began)
-    except (EOFError, OSError):
+    except Exception:
         return

@@ -13,6 +13,8 @@ from batchaudit.sources.kinds import Kind
 
 _ROUNDS = 4
 _PATIENCE = 5.0
+_GRACE = 10.0
+"""Seconds that a batch may take longer than all that was asked for."""
 
 
 def together(new: Callable[[], Any], seconds: float) -> list[float]:
@@ -31,9 +33,10 @@ def together(new: Callable[[], Any], seconds: float) -> list[float]:
     a_round = seconds / (2 * _ROUNDS)
     until = time.monotonic() + _PATIENCE * seconds
     ratios: list[float] = []
-    _made(walks, 0.0)  # what is done once is done
+    if not _made(walks, 0.0, until):  # what is done once is done
+        return []
     while len(ratios) < _ROUNDS and time.monotonic() < until:
-        one, two = _made(walks[:1], a_round), _made(walks, a_round)
+        one, two = _made(walks[:1], a_round, until), _made(walks, a_round, until)
         if not one or not two:
             return []
         ratios.append(two / one)
@@ -53,8 +56,11 @@ def _batches(new: Callable[[], Any]) -> Iterator[Any]:
             return
 
 
-def _made(walks: list[Iterator[Any]], seconds: float) -> float:
-    """Batches a second that some walks give together, each in a thread of its own; 0 where one gives none."""
+def _made(walks: list[Iterator[Any]], seconds: float, until: float) -> float:
+    """Batches a second that some walks give together, each in a thread of its own; 0 where one gives none.
+
+    A source may wait for another one to be gone, as for a lock: what gives no batch for long is left alone.
+    """
     rates = [0.0] * len(walks)
     start = threading.Barrier(len(walks))
 
@@ -76,5 +82,8 @@ def _made(walks: list[Iterator[Any]], seconds: float) -> float:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(max(0.0, until - time.monotonic()) + _GRACE)
+    if any(thread.is_alive() for thread in threads):
+        walks.clear()  # whoever waits for another of them goes on once that is gone
+        return 0.0
     return sum(rates) if all(rates) else 0.0
