@@ -148,12 +148,10 @@ def _timing(strategy: str, kind: str, tables: Tables | None, hidden: Hidden) -> 
 def _option(one: Measured, by_design: set[str], manifest: Manifest, hidden: Hidden) -> Option:
     asked = one.asked
     serious = [it for it in one.findings if it.severity in _SERIOUS and it.cause not in by_design]
-    refused = asked.skipped or _last_line(asked.error)
-    if refused is None:
-        refused = manifest.probes.get(for_advice(CLOCK, asked.strategy))
-    found = (
-        None if asked.skipped or asked.error else _timing(asked.strategy, manifest.kind, one.tables, hidden)
-    )
+    # Where its rounds failed, what the audit's own passes say is not to be compared with the others' rounds.
+    failed = manifest.probes.get(for_advice(CLOCK, asked.strategy))
+    refused = asked.skipped or _last_line(asked.error) or failed
+    found = None if refused else _timing(asked.strategy, manifest.kind, one.tables, hidden)
     if found is None and refused is None:
         refused = "too few batches came"
     return Option(
@@ -165,7 +163,6 @@ def _option(one: Measured, by_design: set[str], manifest: Manifest, hidden: Hidd
         serious[0].fix if serious else "",
         refused if found is None else None,
         one.wanted,
-        asked.workers > 0,
     )
 
 

@@ -62,7 +62,9 @@ def _compared(option: Option, serial: Timing | None, question: Question) -> Comp
     if serial is None:
         return Compared(option, stalled=stalled)
     speed_up = option.timing.rate.over(serial.rate)
-    most = bounds.bound(option.family, option.workers, serial, question.costs)
+    # What threads can do with an iterator is its own affair: a generator refuses, another may be torn.
+    iterated = question.kind == "iterator" and option.family in bounds.THREADS and option.family != "tf.data"
+    most = None if iterated else bounds.bound(option.family, option.workers, serial, question.costs)
     if most is None:
         return Compared(option, speed_up, stalled=stalled)
     return Compared(option, speed_up, most[0], most[1], stalled)

@@ -62,7 +62,6 @@ class Option:
         fix: of the first of them.
         refused: why it could not be measured; None where it could.
         asked: whether somebody asked for it; else it was tried to compare it.
-        ahead: whether batches are made while the training is at a step, and not between two.
     """
 
     strategy: str
@@ -73,7 +72,11 @@ class Option:
     fix: str = ""
     refused: str | None = None
     asked: bool = True
-    ahead: bool = False
+
+    @property
+    def ahead(self) -> bool:
+        """Whether batches are made while the training is at a step, and not between two."""
+        return self.workers > 0
 
     @property
     def clean(self) -> bool:

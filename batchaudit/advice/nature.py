@@ -12,7 +12,7 @@ RELEASES = "releases the interpreter"
 OWN_THREADS = "runs threads of its own"
 CHEAP = "cheap"
 
-_MOSTLY = 0.5
+_MOSTLY, _NEARLY_ALL = 0.5, 0.9
 _CHEAP = 0.001
 """Seconds: a worker's queue, its switches and its waking cost a good part of this."""
 _CHEAP_TO_SEND = 0.005
@@ -49,7 +49,8 @@ def nature(question: Question, serial: Timing | None) -> tuple[str, list[Reason]
     if make < _CHEAP:
         cheap = "it is made in less than 1 ms: handing it from a worker to the consumer costs as much"
         return CHEAP, [*reasons, Reason("cheap", cheap)]
-    if idle >= _MOSTLY:
+    # Where other programs want the cores, the time without one of them is no waiting for data.
+    if idle >= (_NEARLY_ALL if costs.busy_machine else _MOSTLY):
         waits = f"it waits for {percent(idle)} of that (input, output, a sleep): threads can wait together"
         return WAITS, [*reasons, Reason("waits", waits)]
     if serial.cores is not None and serial.cores >= _SEVERAL:

@@ -82,7 +82,7 @@ def _equals(question: Question, clean: Sequence[Option], best: Option) -> list[R
     others = [one.strategy for one in equal if one is not best]
     if not others:
         return []
-    return [Reason("simplest", f"{best.strategy} is the simplest of those {why}: {', '.join(others)} too")]
+    return [Reason("simplest", f"{best.strategy} is the simplest of those {why}, with {', '.join(others)}")]
 
 
 def _doubts(question: Question, uncertain: bool) -> list[Reason]:
@@ -104,7 +104,7 @@ def _of_kind(question: Question) -> list[Reason]:
     together = question.costs.together
     if question.kind == "iterator" and together is not None and together.middle >= _PARALLEL:
         text = (
-            "a generator runs in one thread at a time; made into a source with an index (a Keras PyDataset "
+            "an iterator gives one batch after the other; made into a source with an index (a Keras PyDataset "
             f"or Sequence, a torch Dataset) two threads make {times(together.middle)} as many, each once"
         )
         return [Reason("indexed", text)]

@@ -63,7 +63,7 @@ def summary(
 def _use(advice: SourceAdvice, question: Question, best: Option) -> str:
     text = "no workers (serial)" if best.family == "serial" else best.strategy
     if advice.enough is not None and advice.enough < best.workers:
-        text += f", of which {advice.enough} worker{'s are' if advice.enough > 1 else ' is'} enough"
+        text += f"; {advice.enough} worker{'s are' if advice.enough > 1 else ' is'} enough"
     text = f"use {text}"
     if advice.uncertain:
         why = "the machine was busy" if question.costs.busy_machine else "the spreads overlap"
@@ -102,14 +102,17 @@ def _batch(advice: SourceAdvice, question: Question, serial: Timing) -> str:
     if not nature:
         return text
     if question.kind == "iterator" and nature in (WAITS, RELEASES):
-        return f"{text}, but a generator runs in one thread at a time"
+        return f"{text}, but an iterator gives one batch after the other"
     threads = [
         one.speed_up.middle for one in advice.compared if one.option.family in THREADS and one.speed_up
     ]
     if nature in (WAITS, RELEASES) and threads and max(threads) < choice.CLEARLY:
         return f"{text}, yet threads gave hardly more"
+    best = next((one.option for one in advice.compared if one.option.strategy == advice.best), None)
     if nature == CHEAP and advice.best != "serial":
         return text
+    if nature == HOLDS and best is not None and best.family in THREADS:
+        return f"{text}, so threads make it no faster, but ahead"
     return f"{text}, {_SO[nature]}"
 
 
