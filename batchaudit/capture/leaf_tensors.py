@@ -85,9 +85,9 @@ def plain_torch(item: Any) -> NDArray[Any] | None:
     if type(item) is not getattr(sys.modules.get("torch"), "Tensor", None):
         return None
     dtype = _array_types().get(item.dtype)
-    if dtype is None or not item.is_cpu or item.is_conj() or item.is_neg() or item.is_nested:
+    if dtype is None or not item.is_cpu or item.is_nested or item.layout is not sys.modules["torch"].strided:
         return None
-    if item.layout is not sys.modules["torch"].strided:
+    if item.is_neg() or (dtype.kind == "c" and item.is_conj()):
         return None
     shape = tuple(item.shape)
     size = item.numel() * dtype.itemsize
