@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 from batchaudit.capture.leaf_arrays import is_plain
 from batchaudit.capture.leaf_kinds import Block, Rows, Whole
 from batchaudit.capture.leaf_rows import digest_samples, pieces
+from batchaudit.capture.leaf_tensors import plain_torch
 from batchaudit.capture.leaves import Walk, contents
 
 FORMAT_VERSION = 1
@@ -124,7 +125,7 @@ def _walk(batch: object, strict: bool) -> tuple[Walk, _Plan, list[Block | Rows],
 
 # The plans of batches that are an array, or a flat tuple, list or dict of arrays and None: nearly every
 # batch of a run has one of a few shapes, and building the structure's text takes longer than hashing a small
-# batch.
+# batch. A torch tensor has the plan of the array that it is.
 _plans: dict[tuple[Any, ...], _Plan] = {}
 
 
@@ -140,18 +141,20 @@ def _flat(batch: Any) -> tuple[tuple[Any, ...], list[NDArray[Any]]] | None:
         names = sorted(batch, key=ascii)
         key.append(tuple(names))
         leaves = [batch[name] for name in names]
-    elif kind is np.ndarray:
+    else:
         leaves = (batch,)
         key.append(np.ndarray)
-    else:
-        return None
     arrays: list[NDArray[Any]] = []
     length = -1
     for leaf in leaves:
         if leaf is None:
             key.append(None)
             continue
-        if type(leaf) is not np.ndarray or not is_plain(leaf.dtype) or not leaf.flags.c_contiguous:
+        if type(leaf) is not np.ndarray:
+            leaf = plain_torch(leaf)
+            if leaf is None:
+                return None
+        if not is_plain(leaf.dtype) or not leaf.flags.c_contiguous:
             return None
         shape = leaf.shape
         if not shape or shape[0] != length != -1:

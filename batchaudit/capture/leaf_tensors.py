@@ -6,10 +6,13 @@ package that its class comes from. JAX's arrays need nothing here: they convert 
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import sys
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from batchaudit.capture.leaf_arrays import block, read_array
 from batchaudit.capture.leaf_kinds import Block, Branch, Reading, Refused, Rows, is_loaded
@@ -57,17 +60,69 @@ def read_tensorflow(item: Any) -> Reading | None:
     return None
 
 
+@functools.cache
+def _array_types() -> dict[Any, np.dtype[Any]]:
+    """NumPy's dtype for each of torch's that NumPy has as well."""
+    torch: Any = sys.modules["torch"]
+    names = "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64"
+    names += " float16 float32 float64 complex64 complex128"
+    return {getattr(torch, name): np.dtype(name) for name in names.split() if hasattr(torch, name)}
+
+
+def plain_torch(item: Any) -> NDArray[Any] | None:
+    """The memory of a plain torch tensor as an array, in the order and with the strides it has.
+
+    Not through `Tensor.numpy()`, after which the user's tensor could not be resized any more.
+
+    Args:
+        item: any object; its class is compared and nothing else is asked of any other class.
+
+    Returns:
+        An array that keeps the tensor alive; None for what is no tensor, of a subclass of it, or what
+        is not in memory as it is: other devices and layouts, conjugates, types that NumPy lacks.
+    """
+    # Its class has no __torch_function__ of its own.
+    if type(item) is not getattr(sys.modules.get("torch"), "Tensor", None):
+        return None
+    dtype = _array_types().get(item.dtype)
+    if dtype is None or not item.is_cpu or item.is_nested or item.layout is not sys.modules["torch"].strided:
+        return None
+    if item.is_neg() or (dtype.kind == "c" and item.is_conj()):
+        return None
+    shape = tuple(item.shape)
+    size = item.numel() * dtype.itemsize
+    if not size:
+        return np.empty(shape, dtype)
+    strides = None
+    if not item.is_contiguous():
+        strides = tuple(step * dtype.itemsize for step in item.stride())
+        size = sum((count - 1) * step for count, step in zip(shape, strides, strict=True)) + dtype.itemsize
+    address = item.data_ptr()
+    if not address:  # a tensor of zeros that are nowhere, or whose memory was given back
+        return None
+    memory: Any = (ctypes.c_char * size).from_address(address)
+    memory.owner = item
+    return np.ndarray(shape, dtype, memory, strides=strides)
+
+
+def _array(tensor: Any) -> NDArray[Any]:
+    array = plain_torch(tensor)
+    if array is None:
+        array = tensor.numpy()
+    return array
+
+
 def _torch_bits(torch: Any, tensor: Any) -> Reading:
     """Reads a dense tensor on the host; types that NumPy lacks go by their bits."""
     tensor = tensor.resolve_conj().resolve_neg()
     token = str(tensor.dtype).removeprefix("torch.")
     if tensor.dtype == torch.complex32:
-        return block(torch.view_as_real(tensor).contiguous().view(torch.int16).numpy(), token)
+        return block(_array(torch.view_as_real(tensor).contiguous().view(torch.int16)), token)
     if token == "bfloat16":
-        return block(tensor.view(torch.int16).numpy(), token)
+        return block(_array(tensor.view(torch.int16)), token)
     if token.startswith("float") and tensor.dtype.itemsize == 1:
-        return block(tensor.view(torch.uint8).numpy(), token)
-    return read_array(tensor.numpy())
+        return block(_array(tensor.view(torch.uint8)), token)
+    return read_array(_array(tensor))
 
 
 def _read_quantized(torch: Any, tensor: Any) -> Reading:
@@ -113,6 +168,6 @@ def read_torch(item: Any) -> Reading | None:
         if not isinstance(values, Block):
             return Refused(f"its values are {tensor.dtype}")
         axes = tensor.sparse_dim()
-        return read_sparse(tensor.indices().numpy().T, values.array, tuple(tensor.shape)[:axes], values.token)
+        return read_sparse(_array(tensor.indices()).T, values.array, tuple(tensor.shape)[:axes], values.token)
     tensor = tensor.cpu()
     return _read_quantized(torch, tensor) if tensor.is_quantized else _torch_bits(torch, tensor)

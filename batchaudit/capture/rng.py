@@ -33,6 +33,7 @@ STREAMS = ("numpy", "python", "torch", "tensorflow", "private")
 # source.
 _EARLY_LOOKS = 5_000
 _EARLY_LOOKS_A_BATCH = 10
+_WORD = (1 << 64) - 1
 
 
 class StreamUnreadableError(Exception):
@@ -42,18 +43,33 @@ class StreamUnreadableError(Exception):
 # --- the global streams ------------------------------------------------------------------------------------
 
 
+_loaded = sys.modules.get
+_TENSORFLOW = "tensorflow.python.eager.context"
+_TENSORFLOW_GENERATORS = "tensorflow.python.ops.stateful_random_ops"
+
+
 class _GlobalStream:
     """A stream that a library keeps in a known place; whoever sits there now is read."""
 
-    __slots__ = ("_stream", "find")
+    __slots__ = ("_holder", "_name", "_stream")
 
-    def __init__(self, find: Callable[[], Any]) -> None:
-        self.find = find
+    def __init__(self, holder: Callable[[], Any], name: str) -> None:
+        self._holder = holder
+        self._name = name
         self._stream: Stream | None = None
+
+    def find(self) -> Any:
+        """The generator that sits there now; None where there is none."""
+        return getattr(self._holder(), self._name, None)
 
     def fingerprint(self) -> int:
         """Its state as an unsigned 64-bit number, or 0 if there is none."""
-        owner = self.find()
+        # Not through `find`: twice a batch for each stream, a call costs as much as the reading.
+        owner = getattr(self._holder(), self._name, None)
+        stream = self._stream
+        return stream.fingerprint() if stream is not None and stream.owner is owner else self._follow(owner)
+
+    def _follow(self, owner: Any) -> int:
         if owner is None:
             return 0
         stream = self._stream
@@ -62,31 +78,14 @@ class _GlobalStream:
         return stream.fingerprint()
 
 
-def _module_attribute(module: str, name: str) -> Callable[[], Any]:
-    modules = sys.modules
-    return lambda: getattr(modules.get(module), name, None)
-
-
-def _tensorflow_context() -> Any:
-    return getattr(sys.modules.get("tensorflow.python.eager.context"), "_context", None)
-
-
-def _tensorflow_op_seeds() -> Any:
-    """The ``random.Random`` that gives eager operations their seeds; unused until ``tf.random.set_seed``."""
-    context = _tensorflow_context()
-    return None if getattr(context, "_seed", None) is None else getattr(context, "_rng", None)
-
-
-_numpy = _GlobalStream(_module_attribute("numpy.random.mtrand", "_rand"))
-_python = _GlobalStream(_module_attribute("random", "_inst"))
-_torch_cpu = _GlobalStream(_module_attribute("torch", "default_generator"))
-_op_seeds = _GlobalStream(_tensorflow_op_seeds)
-_tensorflow_generator = _module_attribute("tensorflow.python.ops.stateful_random_ops", "global_generator")
+_numpy = _GlobalStream(partial(_loaded, "numpy.random.mtrand"), "_rand")
+_python = _GlobalStream(partial(_loaded, "random"), "_inst")
+_torch_cpu = _GlobalStream(partial(_loaded, "torch"), "default_generator")
 
 
 def _cuda_generators() -> tuple[Any, ...]:
     """The default generators of the CUDA devices, if the program has initialised CUDA in this process."""
-    cuda = sys.modules.get("torch.cuda")
+    cuda = _loaded("torch.cuda")
     if cuda is None or not cuda.is_initialized():
         return ()
     return tuple(cuda.default_generators)
@@ -94,21 +93,36 @@ def _cuda_generators() -> tuple[Any, ...]:
 
 def _torch() -> int:
     value = _torch_cpu.fingerprint()
-    for generator in _cuda_generators() if value else ():
-        value = _mix(watch(generator).fingerprint(), value)
+    if value:
+        for generator in _cuda_generators():
+            value = _mix(watch(generator).fingerprint(), value)
     return value
 
 
+def _tensorflow_context() -> Any:
+    return getattr(_loaded(_TENSORFLOW), "_context", None)
+
+
+#: The ``random.Random`` that gives TensorFlow's eager operations their seeds.
+_op_seeds = _GlobalStream(_tensorflow_context, "_rng")
+
+
 def _tensorflow() -> int:
-    value = _op_seeds.fingerprint()
-    generator = _tensorflow_generator()  # never tf.random.get_global_generator(), which makes one
+    module = _loaded(_TENSORFLOW)
+    if module is None:
+        return 0
+    # Unused until tf.random.set_seed.
+    seeded = getattr(getattr(module, "_context", None), "_seed", None) is not None
+    value = _op_seeds.fingerprint() if seeded else 0
+    # Never tf.random.get_global_generator(), which makes one.
+    generator = getattr(_loaded(_TENSORFLOW_GENERATORS), "global_generator", None)
     if generator is None:
         return value
     if _forks.tensorflow_inherited:
         raise StreamUnreadableError(
             "TensorFlow came over a fork: an operation may wait for threads that are gone"
         )
-    if not sys.modules["tensorflow.python.eager.context"].executing_eagerly():
+    if not module.executing_eagerly():
         raise StreamUnreadableError("reading the generator here would add the reading to the user's graph")
     return _mix(xxh3_64_intdigest(generator.state.numpy().tobytes()), value)
 
@@ -279,8 +293,13 @@ def _note_unread(last: _LastRead, name: str) -> None:
 
 
 def _combined(streams: tuple[Stream, ...]) -> int:
-    """One number for several streams, whatever the order in which they were found."""
+    """One number for several streams, whatever the order in which they were found.
+
+    Their sum: each is a hash, so that two sums agree by chance alone, once in 2^64, unless the states do.
+    """
     if len(streams) == 1:
         return streams[0].fingerprint()
-    states = sorted([stream.fingerprint() for stream in streams])
-    return xxh3_64_intdigest(struct.pack(f"={len(states)}Q", *states)) or 1
+    total = 0
+    for stream in streams:
+        total += stream.fingerprint()
+    return total & _WORD or 1

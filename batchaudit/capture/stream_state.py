@@ -1,8 +1,8 @@
 """One random generator being watched: its state as a 64-bit number, read without drawing from it.
 
 Requires nothing but what the program has loaded: every class is looked up in ``sys.modules``. State is read
-from memory where that is proved to give the same number as the public call (see `bit_generators`). Only
-content is hashed, never an address: clones in forked children read equal.
+from memory where that is proved to give the same number as the public call (see `bit_generators` and
+`torch_generators`). Only content is hashed, never an address: clones in forked children read equal.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from batchaudit.capture.bit_generators import (
     memory,
     same_on_twin,
 )
+from batchaudit.capture.torch_generators import TorchStream
 
 # A gaussian kept for the next call belongs to the state. It goes in as the seed of the hash; the constant
 # keeps a kept 0.0 apart from nothing kept.
@@ -198,30 +199,6 @@ class PythonStream:
             except AttributeError:  # a subclass that never called Random.__init__
                 gauss = None
         return self._read(0 if gauss is None else kept_gaussian(_double_bits(gauss))) or 1
-
-
-class TorchStream:
-    """A ``torch.Generator`` of any device; a device that is not initialised is never initialised here."""
-
-    __slots__ = ("_get_state", "_on_cuda", "owner")
-
-    def __init__(self, owner: Any) -> None:
-        self.owner = owner
-        self._on_cuda = owner.device.type == "cuda"
-        self._get_state = sys.modules["torch"].Generator.get_state
-
-    def fingerprint(self) -> int:
-        """The state as an unsigned 64-bit number, never 0.
-
-        Raises:
-            RuntimeError: The generator is of a CUDA device that this process has not initialised, as in a
-                child forked after CUDA was.
-        """
-        if self._on_cuda and not sys.modules["torch.cuda"].is_initialized():
-            raise RuntimeError("the CUDA generator's device is not initialised in this process")
-        state = self._get_state(self.owner)
-        # Through its address: Tensor.numpy() would be another library's code path for the same bytes.
-        return xxh3_64_intdigest(ctypes.string_at(state.data_ptr(), state.nbytes)) or 1
 
 
 _KINDS: tuple[tuple[str, str, Callable[[Any], Stream]], ...] = (

@@ -43,7 +43,8 @@ def ids_of(dataset: Any, index: Any) -> np.ndarray[Any, Any] | None:
     if not isinstance(index, (list, tuple, range, np.ndarray, torch.Tensor)):
         index = [index]
     try:
-        ids = [_whole(each) for each in index]
+        # What samplers give nearly always; a bool is of another type.
+        ids = index if type(index) is list and set(map(type, index)) == {int} else [*map(_whole, index)]
         while _is_subset(dataset):
             ids = [_whole(dataset.indices[each]) for each in ids]
             dataset = dataset.dataset

@@ -127,6 +127,7 @@ class _Arrivals(Delivery):
         super().__init__(recorder)
         self.recorder = recorder
         self._init = init
+        self._handed_on = _handed_on(recorder)
 
     def begin(self, reset: Callable[..., Any], loader: Any, *args: Any, **kwargs: Any) -> Any:
         """Persistent workers begin another pass."""
@@ -146,7 +147,7 @@ class _Arrivals(Delivery):
             self.end()
             raise
         waited = time.monotonic_ns() - asked
-        _count(self.recorder)
+        self._handed_on.batches += 1
         if not isinstance(item, Parcel):
             self.note_alone(item, waited)
             return item
@@ -174,6 +175,7 @@ class _MadeHere:
     def __init__(self, recorder: Recorder, fetches: Fetches) -> None:
         self.recorder = recorder
         self._fetches = fetches
+        self._handed_on = _handed_on(recorder)
 
     def look(self, next_data: Callable[[], Any]) -> Any:
         """Takes the next batch."""
@@ -182,15 +184,24 @@ class _MadeHere:
         except StopIteration:
             self._fetches.recorder.end_pass()
             raise
-        _count(self.recorder)
+        self._handed_on.batches += 1
         return batch
 
 
-_handed_on: weakref.WeakKeyDictionary[Recorder, int] = weakref.WeakKeyDictionary()
+class _HandedOn:
+    """How many batches the watched iterators of one loader have handed on."""
+
+    __slots__ = ("batches",)
+
+    def __init__(self) -> None:
+        self.batches = 0
 
 
-def _count(recorder: Recorder) -> None:
-    _handed_on[recorder] = _handed_on.get(recorder, 0) + 1
+_counts: weakref.WeakKeyDictionary[Recorder, _HandedOn] = weakref.WeakKeyDictionary()
+
+
+def _handed_on(recorder: Recorder) -> _HandedOn:
+    return _counts.setdefault(recorder, _HandedOn())
 
 
 class WatchedStream(Proxy, Iterator[Any]):
@@ -219,14 +230,14 @@ class _Stream(_Arrivals):
 
     def following(self, batches: Any) -> Any:
         """Takes the next batch."""
-        before, asked = _handed_on.get(self.recorder, 0), time.monotonic_ns()
+        before, asked = self._handed_on.batches, time.monotonic_ns()
         try:
             batch = next(batches)
         except StopIteration:
             self.end()
             raise
         # Once is enough: an iterator may take several ahead, and then hand one on without taking another.
-        self._is_noted = self._is_noted or _handed_on.get(self.recorder, 0) != before
+        self._is_noted = self._is_noted or self._handed_on.batches != before
         if not self._is_noted:
             self.note_alone(batch, time.monotonic_ns() - asked)
         return batch

@@ -6,10 +6,12 @@ import collections
 import dataclasses
 import datetime
 import enum
+import gc
 import os
 import subprocess
 import sys
 import threading
+import weakref
 from decimal import Decimal
 
 import numpy as np
@@ -407,6 +409,95 @@ def test_torch_tensors_equal_their_arrays():
     assert same(X.astype(ml_dtypes.float8_e5m2), torch.from_numpy(X).to(torch.float8_e5m2))
     assert same(X.astype(np.complex64).conj(), torch.from_numpy(X.astype(np.complex64)).conj())
     assert same({"x": X}, {"x": torch.nn.Parameter(torch.from_numpy(X))})
+
+
+def plain_tensors(torch):
+    """Tensors in memory in every way; those that have the plan of an array, and those that have not."""
+    x = torch.from_numpy(X.copy())
+    z = torch.complex(x, x + 1)
+    sub = x.as_subclass(type("Sub", (torch.Tensor,), {}))
+    with torch.inference_mode():
+        inference = x.clone()
+    return {
+        "plain": x,
+        "wants a gradient": x.clone().requires_grad_(True),
+        "calculated": x.clone().requires_grad_(True) * 1,
+        "parameter": torch.nn.Parameter(x),
+        "subclass": sub,
+        "rows of a larger one": torch.cat([x, x])[4:],
+        "every second row": torch.repeat_interleave(x, 2, dim=0)[::2],
+        "columns of a larger one": torch.cat([x, x], dim=1)[:, :6],
+        "column-major": x.t().contiguous().t(),
+        "expanded": x[:, :1].expand(4, 6),
+        "complex": z,
+        "conjugate": z.conj(),
+        "negative view": z.conj().imag,
+        "bfloat16": x.to(torch.bfloat16),
+        "inference": inference,
+        "no rows": x[:0],
+        "no columns": x[:, :0],
+        "no axis": x[0, 0],
+        "bool": x > 7,
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "plain", "wants a gradient", "calculated", "parameter", "subclass", "rows of a larger one",
+        "every second row", "columns of a larger one", "column-major", "expanded", "complex", "conjugate",
+        "negative view", "bfloat16", "inference", "no rows", "no columns", "no axis", "bool",
+    ],
+)  # fmt: skip
+def test_torch_tensors_with_a_plan_equal_the_arrays_that_numpy_makes_of_them(name):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    torch = pytest.importorskip("torch")
+    tensor = plain_tensors(torch)[name]
+    plain = tensor.detach().as_subclass(torch.Tensor).resolve_conj().resolve_neg()
+    if name == "bfloat16":
+        array = plain.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    else:
+        array = plain.numpy()
+    assert same(array.copy(), array, tensor)
+    count = len(array) if array.ndim else 1
+    batch, arrays = [tensor, torch.arange(count)], [array.copy(), np.arange(count)]
+    # Whether the tensor's plan serves the array or the array's the tensor.
+    for first, then in ((batch, arrays), (arrays, batch)):
+        module._plans.clear()
+        assert same(first, first, then, tuple(then), [tensor, arrays[1]])
+
+
+def test_torch_tensors_share_the_plans_of_arrays():
+    torch = pytest.importorskip("torch")
+    module._plans.clear()
+    for batch in ([X, Y], [torch.from_numpy(X), torch.from_numpy(Y)], (torch.tensor(X), Y)):
+        fingerprint(batch)
+    assert len(module._plans) == 1
+
+
+@pytest.mark.parametrize("of", ["float32", "bfloat16", "every second"])
+def test_a_torch_tensor_can_be_resized_after_a_look(of):
+    torch = pytest.importorskip("torch")
+    tensor = torch.arange(24.0).reshape(4, 6)
+    looked_at = {"float32": tensor, "bfloat16": tensor.to(torch.bfloat16), "every second": tensor[:, ::2]}[of]
+    fingerprint(looked_at)
+    looked_at.untyped_storage().resize_(10_000)
+    assert looked_at.untyped_storage().nbytes() == 10_000
+
+
+def test_an_array_of_a_tensors_memory_keeps_the_tensor():
+    torch = pytest.importorskip("torch")
+    from batchaudit.capture.leaf_tensors import plain_torch
+
+    tensor = torch.arange(1000)
+    kept = weakref.ref(tensor)
+    rows = plain_torch(tensor).reshape(10, 100)[3]
+    del tensor
+    gc.collect()
+    assert kept() is not None
+    assert rows[0] == 300
+    del rows
+    assert kept() is None
 
 
 def test_torch_layouts():
