@@ -176,6 +176,7 @@ class _Attempt:
             (str(source), str(strategy), int(rank)): rows for (source, strategy, rank), rows in of_one.items()
         }
         self._made: dict[tuple[str, str, int], Tables] = {}
+        self._of_ranks: dict[tuple[str, str], Tables] = {}
         self._about: dict[tuple[str, int], dict[str, Any]] = {}
         for writer in log.writers:
             if writer.get("attempt", 0) == number:
@@ -327,8 +328,10 @@ class _Attempt:
         return parts
 
     def _pooled(self, source: str, strategy: str) -> Tables:
-        groups = [rows for (s, t, _), rows in self._groups.items() if (s, t) == (source, strategy)]
-        return self._of(np.sort(np.concatenate(groups)))
+        if (source, strategy) not in self._of_ranks:
+            groups = [rows for (s, t, _), rows in self._groups.items() if (s, t) == (source, strategy)]
+            self._of_ranks[source, strategy] = self._of(np.sort(np.concatenate(groups)))
+        return self._of_ranks[source, strategy]
 
     def _tables(self, *key: Any) -> Tables:
         """The events of a source, a strategy and a rank; the same object each time."""
