@@ -135,7 +135,9 @@ class Frames:
             for key, value in named.items()
         }
         others = frame.drop(columns="rank", errors="ignore")
-        self._parts[name].append(pd.concat([pd.DataFrame(columns), others], axis=1))  # names first
+        self._parts[name].append(
+            pd.concat([pd.DataFrame(columns, copy=False), others], axis=1)
+        )  # names first
 
     def of(self, name: str) -> pd.DataFrame:
         """All runs' rows of one frame."""
@@ -340,8 +342,11 @@ class _Attempt:
         return self._made[key]
 
     def _of(self, rows: np.ndarray[Any, Any]) -> Tables:
+        samples = self._log.samples
+        if len(rows) == len(self._log.events):
+            return tables(self._events, samples)
         events = self._events if len(rows) == len(self._events) else self._events.iloc[rows]
-        return tables(events, in_order(self._log.samples, events)[0])
+        return tables(events, in_order(samples, events)[0])
 
     def _baseline(self, source: str, rank: int) -> Baseline:
         if (source, rank) not in self._baselines:

@@ -186,7 +186,7 @@ def _told_by_content(rows: pd.DataFrame, digests: Digests) -> bool:
     """Whether two ids hardly ever have the same content."""
     rank, ranks = codes.numbered(rows["rank"].to_numpy())
     contents, ids = (
-        np.bincount(codes.pairs(of, what).group, minlength=ranks)
+        codes.different(of, what, ranks)
         for of, what in (
             (digests.known_of(rank), digests.known_of(digests.number)),
             (rank, codes.numbered(rows["id"].to_numpy())[0]),
@@ -229,7 +229,7 @@ def _matched(common: Array, rows: pd.DataFrame, digests: Digests) -> int:
     held, count = codes.numbered(item, digests.number[here])
     of = np.zeros(count, np.int64)
     of[held] = item
-    ranks = np.bincount(codes.pairs(held, rank).group, minlength=count)
+    ranks = codes.different(held, rank, count)
     return int(np.count_nonzero(np.bincount(of[ranks > 1], minlength=items)))
 
 

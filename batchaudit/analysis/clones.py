@@ -50,7 +50,7 @@ def alike_between_ranks(made: pd.DataFrame, stream: str, least: int = _MANY_ENOU
 
 def _different(group: Array, values: Array, groups: int) -> Array:
     """How many different values each group has."""
-    found: Array = np.bincount(codes.pairs(group, codes.numbered(values)[0]).group, minlength=groups)
+    found: Array = codes.different(group, codes.numbered(values)[0], groups)
     return found
 
 

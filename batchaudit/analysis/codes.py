@@ -130,6 +130,22 @@ def pairs(groups: Array, items: Array) -> Pairs:
     return Pairs(group, item, np.diff(first, append=len(keys)))
 
 
+def different(groups: Array, items: Array, count: int) -> Array:
+    """How many different items came in each group.
+
+    Args:
+        groups: int64, from 0, shape (n,).
+        items: int64, from 0, shape (n,).
+        count: how many groups there are.
+
+    Returns:
+        int64, shape (count,).
+    """
+    keys, bits = _packed(groups, items)
+    found: Array = np.bincount(keys[_new(keys)] >> bits, minlength=count)
+    return found
+
+
 def least(codes: Array, values: Array, count: int) -> Array:
     """The least value of each number.
 
@@ -268,17 +284,23 @@ def _settle(high: Array, rows: Array, values: Array) -> None:
 
 def _together(columns: tuple[Array, ...]) -> tuple[Array, int] | None:
     """The product of columns that hold small numbers; None where it has too many values."""
-    codes, count = np.zeros(1, np.int64), 1
+    codes, count = None, 1
     for column in columns:
         low, high = int(column.min()), int(column.max())
         count *= high - low + 1
         if count > _DIRECT * len(column):
             return None
-        if len(columns) == 1 and low == 0 and column.dtype == np.int64:
-            return column, count
+        if low == high and len(columns) > 1:
+            continue
         # Unsigned numbers above 2**63 have a span of their own that is as small.
-        codes = codes * (high - low + 1) + (column - column.dtype.type(low)).astype(np.int64)
-    return codes, count
+        code = column if low == 0 and column.dtype == np.int64 else _from_zero(column, low)
+        codes = code if codes is None else codes * (high - low + 1) + code
+    return np.zeros(len(columns[0]), np.int64) if codes is None else codes, count
+
+
+def _from_zero(column: Array, low: int) -> Array:
+    code: Array = (column - column.dtype.type(low)).astype(np.int64, copy=False)
+    return code
 
 
 def _whole(column: Array) -> Array:

@@ -58,12 +58,8 @@ def fixed_by_id(rows: pd.DataFrame, digests: Digests) -> bool | None:
         None where no item comes in two epochs.
     """
     item, items = codes.numbered(rows["item"].to_numpy())
-    epochs = np.bincount(
-        codes.pairs(item, codes.numbered(rows["epoch"].to_numpy())[0]).group, minlength=items
-    )
-    contents = np.bincount(
-        codes.pairs(digests.known_of(item), digests.known_of(digests.number)).group, minlength=items
-    )
+    epochs = codes.different(item, codes.numbered(rows["epoch"].to_numpy())[0], items)
+    contents = codes.different(digests.known_of(item), digests.known_of(digests.number), items)
     several = epochs > 1
     return bool((contents[several] == 1).mean() > _MOSTLY) if several.any() else None
 

@@ -14,7 +14,7 @@ import pandas as pd
 from batchaudit.analysis import codes
 from batchaudit.analysis.contents import short
 from batchaudit.analysis.seeds import moved
-from batchaudit.analysis.tables import STREAMS, Digests, Tables, chosen, once, rows_in_order
+from batchaudit.analysis.tables import STREAMS, Digests, Tables, chosen, once
 
 Array = np.ndarray[Any, Any]
 
@@ -78,7 +78,7 @@ def _made(tables: Tables) -> tuple[pd.DataFrame, slice | Array | None]:
     made = chosen(tables.produced, (tables.produced["epoch"] >= 0).to_numpy())
     of_batch = ["epoch", "worker", "epoch_step", "local_step"]
     columns = ["event", *of_batch, "position", "id", "digest"]
-    rows, batch = rows_in_order(tables.samples, made)
+    rows, batch = tables.rows_of(made)
     if bool((np.bincount(batch, minlength=len(made)) == 0).any()):
         whole = made.assign(event=made.index, position=0, id=pd.NA, digest=made["digest_lo"])
         return whole[columns].astype({"id": "Int64"}), None
@@ -113,8 +113,10 @@ def repeats(tables: Tables) -> Repeats | None:
     first = codes.least(item, epoch, items)[item]
     later = epoch > first
     old = known & (codes.least(content, epoch, contents)[content] < epoch)
-    kept = _came_before(epoch, worker, item) & (worker >= 0)
-    kept_old = known & _came_before(epoch, worker, content)
+    kept, kept_old = later, old
+    if worker.min() != worker.max():
+        kept, kept_old = _came_before(epoch, worker, item), known & _came_before(epoch, worker, content)
+    kept = kept & (worker >= 0)
     of_content = np.zeros(contents, np.int64)
     of_content[content[known]] = item[known] + 1
     example = ""

@@ -128,6 +128,12 @@ class Tables:
     def _delivered_rows(self) -> tuple[slice | Array, Array]:
         return rows_in_order(self.samples, self.delivered)
 
+    def rows_of(self, batches: pd.DataFrame) -> tuple[slice | Array, Array]:
+        """As `rows_in_order` of `samples`; where the batches are the delivered ones, known already."""
+        if np.array_equal(batches.index, self.delivered.index):
+            return self._delivered_rows
+        return rows_in_order(self.samples, batches)
+
     @cached_property
     def digests(self) -> Digests:
         """The contents of the delivered samples, numbered once: many rules count them."""
