@@ -135,7 +135,9 @@ class Frames:
             for key, value in named.items()
         }
         others = frame.drop(columns="rank", errors="ignore")
-        self._parts[name].append(pd.concat([pd.DataFrame(columns), others], axis=1))  # names first
+        self._parts[name].append(
+            pd.concat([pd.DataFrame(columns, copy=False), others], axis=1)
+        )  # names first
 
     def of(self, name: str) -> pd.DataFrame:
         """All runs' rows of one frame."""
@@ -176,6 +178,7 @@ class _Attempt:
             (str(source), str(strategy), int(rank)): rows for (source, strategy, rank), rows in of_one.items()
         }
         self._made: dict[tuple[str, str, int], Tables] = {}
+        self._of_ranks: dict[tuple[str, str], Tables] = {}
         self._about: dict[tuple[str, int], dict[str, Any]] = {}
         for writer in log.writers:
             if writer.get("attempt", 0) == number:
@@ -327,8 +330,10 @@ class _Attempt:
         return parts
 
     def _pooled(self, source: str, strategy: str) -> Tables:
-        groups = [rows for (s, t, _), rows in self._groups.items() if (s, t) == (source, strategy)]
-        return self._of(np.sort(np.concatenate(groups)))
+        if (source, strategy) not in self._of_ranks:
+            groups = [rows for (s, t, _), rows in self._groups.items() if (s, t) == (source, strategy)]
+            self._of_ranks[source, strategy] = self._of(np.sort(np.concatenate(groups)))
+        return self._of_ranks[source, strategy]
 
     def _tables(self, *key: Any) -> Tables:
         """The events of a source, a strategy and a rank; the same object each time."""
@@ -337,8 +342,11 @@ class _Attempt:
         return self._made[key]
 
     def _of(self, rows: np.ndarray[Any, Any]) -> Tables:
+        samples = self._log.samples
+        if len(rows) == len(self._log.events):
+            return tables(self._events, samples)
         events = self._events if len(rows) == len(self._events) else self._events.iloc[rows]
-        return tables(events, in_order(self._log.samples, events)[0])
+        return tables(events, in_order(samples, events)[0])
 
     def _baseline(self, source: str, rank: int) -> Baseline:
         if (source, rank) not in self._baselines:

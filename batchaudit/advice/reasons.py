@@ -104,7 +104,7 @@ def _of_kind(question: Question) -> list[Reason]:
     together = question.costs.together
     if question.kind == "iterator" and together is not None and together.middle >= _PARALLEL:
         text = (
-            "an iterator gives one batch after the other; made into a source with an index (a Keras PyDataset "
+            "an iterator gives one batch after the other; as a source with an index (a Keras PyDataset "
             f"or Sequence, a torch Dataset) two threads make {times(together.middle)} as many, each once"
         )
         return [Reason("indexed", text)]

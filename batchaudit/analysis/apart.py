@@ -7,6 +7,7 @@ calls an item, and two copies may call two items the same. Where content is draw
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,10 @@ from batchaudit.analysis.baseline import Baseline
 from batchaudit.analysis.contents import recurring, short
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.ranks import Ranks
-from batchaudit.analysis.tables import NO_SAMPLES, UNHASHABLE, Tables, once
+from batchaudit.analysis.tables import NO_SAMPLES, UNHASHABLE, Digests, Tables, once
 from batchaudit.analysis.walk import COLUMNS, by_content, by_id
+
+Array = np.ndarray[Any, Any]
 
 _MOSTLY = 0.98
 _OFTEN = 0.5
@@ -81,8 +84,8 @@ def of_workers(evidence: Evidence) -> Apart:
     if not tables.ids_known:
         return _by_content_alone(tables, baseline, "worker")
     rows = _with_ids(tables)
-    fixed = baseline.fixed_samples or _fixed(rows, "worker") is True
-    if fixed and _told_by_content(rows):
+    fixed = baseline.fixed_samples or _fixed(rows, tables.digests, "worker") is True
+    if fixed and _told_by_content(rows, tables.digests):
         return Apart("content", rows.assign(item=rows["digest"]))
     return Apart("id", rows)
 
@@ -103,12 +106,12 @@ def of_ranks(ranks: Ranks) -> Apart:
     if not tables.ids_known:
         return _by_content_alone(tables, baseline, "rank")
     rows = _with_ids(tables)
-    fixed = baseline.fixed_samples or _fixed(rows, "rank")
-    if fixed and _told_by_content(rows):
+    fixed = baseline.fixed_samples or _fixed(rows, tables.digests, "rank")
+    if fixed and _told_by_content(rows, tables.digests):
         return Apart("content", rows.assign(item=rows["digest"]))
     common = _in_common(rows)
-    matched = _matched(common) >= _ENOUGH and not _alike_by_chance(rows)
-    if not len(common) or matched or _hold_the_same(ranks) or _share_one(ranks, rows):
+    matched = _matched(common, rows, tables.digests) >= _ENOUGH and not _alike_by_chance(tables.digests)
+    if not common.any() or matched or _hold_the_same(ranks) or _share_one(ranks, rows):
         return Apart("id", rows)
     return Apart(
         "",
@@ -168,25 +171,26 @@ def _comes_again(rows: pd.DataFrame, who: str) -> bool:
     return (len(holders) > 0 and float((holders > 1).mean()) >= _SOME) or (recurring(rows) or 0.0) >= _OFTEN
 
 
-def _fixed(rows: pd.DataFrame, who: str) -> bool | None:
+def _fixed(rows: pd.DataFrame, digests: Digests, who: str) -> bool | None:
     """Whether an id has the same content whenever a replica delivers it; None where no id came twice."""
-    known = rows["digest"].notna().to_numpy()
     of, count = codes.numbered(rows[who].to_numpy(), rows["id"].to_numpy())
     several = np.bincount(of, minlength=count) > 1
     if int(several.sum()) < _ENOUGH:
         return None
-    content, _ = codes.numbered(rows["digest"].to_numpy()[known])
-    contents = np.bincount(codes.pairs(of[known], content).group, minlength=count)
+    held = codes.pairs(digests.known_of(of), digests.known_of(digests.number))
+    contents = np.bincount(held.group, minlength=count)
     return float((contents[several] == 1).mean()) >= _MOSTLY
 
 
-def _told_by_content(rows: pd.DataFrame) -> bool:
+def _told_by_content(rows: pd.DataFrame, digests: Digests) -> bool:
     """Whether two ids hardly ever have the same content."""
     rank, ranks = codes.numbered(rows["rank"].to_numpy())
-    known = rows["digest"].notna().to_numpy()
     contents, ids = (
-        np.bincount(codes.pairs(rank[which], codes.numbered(values[which])[0]).group, minlength=ranks)
-        for values, which in ((rows["digest"].to_numpy(), known), (rows["id"].to_numpy(), slice(None)))
+        codes.different(of, what, ranks)
+        for of, what in (
+            (digests.known_of(rank), digests.known_of(digests.number)),
+            (rank, codes.numbered(rows["id"].to_numpy())[0]),
+        )
     )
     return bool((contents >= _MOSTLY * ids).all())
 
@@ -209,20 +213,28 @@ def _hold_the_same(ranks: Ranks) -> bool:
     return len(tokens) == 1 and tokens != {""}
 
 
-def _in_common(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of ids that several ranks delivered."""
+def _in_common(rows: pd.DataFrame) -> Array:
+    """Which rows are of ids that several ranks delivered."""
     item, items = codes.numbered(rows["id"].to_numpy())
     held = codes.pairs(item, codes.numbered(rows["rank"].to_numpy())[0])
-    return rows[(np.bincount(held.group, minlength=items) > 1)[item]]
+    several: Array = (np.bincount(held.group, minlength=items) > 1)[item]
+    return several
 
 
-def _matched(rows: pd.DataFrame) -> int:
+def _matched(common: Array, rows: pd.DataFrame, digests: Digests) -> int:
     """How many ids had, at some time, the same content in two ranks."""
-    ranks = rows.groupby(["id", "digest"])["rank"].nunique()
-    return int((ranks > 1).groupby("id").any().sum())
+    here = common if digests.known is None else common & digests.known
+    item, items = codes.numbered(rows["id"].to_numpy()[here])
+    rank, _ = codes.numbered(rows["rank"].to_numpy()[here])
+    held, count = codes.numbered(item, digests.number[here])
+    of = np.zeros(count, np.int64)
+    of[held] = item
+    ranks = codes.different(held, rank, count)
+    return int(np.count_nonzero(np.bincount(of[ranks > 1], minlength=items)))
 
 
-def _alike_by_chance(rows: pd.DataFrame) -> bool:
+def _alike_by_chance(digests: Digests) -> bool:
     """Whether samples have so few different contents that two are often alike."""
-    shares = rows["digest"].value_counts(normalize=True).to_numpy()
+    times = np.bincount(digests.known_of(digests.number))
+    shares = times[times > 0] / max(int(times.sum()), 1)
     return float((shares**2).sum()) > _SOME

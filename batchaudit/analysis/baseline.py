@@ -73,7 +73,7 @@ class Baseline:
         if self.first is None:
             return {}
         labels, place = self.first.epochs
-        batches = np.bincount(codes.pairs(place, self.first.contents[0]).group, minlength=len(labels))
+        batches = codes.different(place, self.first.contents[0], len(labels))
         samples = np.bincount(self.first.sample_contents.group, minlength=len(labels))
         sampled = np.bincount(place[self.first.delivered_samples[1]], minlength=len(labels)) > 0
         return {

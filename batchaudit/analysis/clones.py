@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -9,6 +11,8 @@ from batchaudit.analysis import codes
 from batchaudit.analysis.drawn import samples_made
 from batchaudit.analysis.seeds import moved
 from batchaudit.analysis.tables import Tables, chosen
+
+Array = np.ndarray[Any, Any]
 
 _MANY_ENOUGH = 3
 _MOST = 0.9
@@ -31,14 +35,23 @@ def alike_between_ranks(made: pd.DataFrame, stream: str, least: int = _MANY_ENOU
         pairs of workers that share them at several steps and from different states: what starts anew for each
         batch from one seed shares no more than that.
     """
-    drew = made[moved(made, stream) & (made[f"rng_{stream}_before"] != 0)]
+    drew = np.flatnonzero(moved(made, stream) & (made[f"rng_{stream}_before"] != 0))
     key = ["epoch", "local_step", f"rng_{stream}_before", f"rng_{stream}_after"]
-    shared = drew[drew.groupby(key)["rank"].transform("nunique") > 1]
-    steps = shared.groupby("worker").agg(
-        steps=("local_step", "size"), states=(f"rng_{stream}_before", "nunique")
-    )
-    going = steps[(steps["steps"] >= least) & (steps["states"] > 1)].index
-    return shared[shared["worker"].isin(going)]
+    draw, draws = codes.numbered(*(made[name].to_numpy()[drew] for name in key))
+    ranks = _different(draw, made["rank"].to_numpy()[drew], draws)
+    shared = drew[(ranks > 1)[draw]]
+    worker, workers = codes.numbered(made["worker"].to_numpy()[shared])
+    steps = np.bincount(worker, minlength=workers)
+    states = _different(worker, made[f"rng_{stream}_before"].to_numpy(np.uint64)[shared], workers)
+    going = np.zeros(len(made), bool)
+    going[shared] = ((steps >= least) & (states > 1))[worker]
+    return chosen(made, going)
+
+
+def _different(group: Array, values: Array, groups: int) -> Array:
+    """How many different values each group has."""
+    found: Array = codes.different(group, codes.numbered(values)[0], groups)
+    return found
 
 
 def alike_between_epochs(made: pd.DataFrame, stream: str) -> pd.DataFrame:

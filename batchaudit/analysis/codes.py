@@ -1,7 +1,9 @@
 """Numbers in the place of values, so that equal ones are counted with arrays alone. Requires pandas.
 
 Everything here sorts: NumPy sorts 64-bit numbers several times faster than any table of hashes finds them,
-and in time that grows with their number.
+and in time that grows with their number. Where the rows have to be known, they are sorted with the numbers,
+in the low bits of the same 64: NumPy takes ten times as long to say how numbers are to be sorted as to sort
+them.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ Array = np.ndarray[Any, Any]
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 _HALF = np.uint64(32)
+_WIDTH = np.uint64(64)
 _DIRECT = 4
 """Whole numbers that span no more than so many times their count are numbers already."""
 
@@ -54,6 +57,9 @@ def distinct(values: Array) -> Array:
 
 def ranked(values: Array) -> tuple[Array, Array]:
     """The different values, sorted, and the place of each value among them."""
+    if (values[1:] >= values[:-1]).all():
+        begins = starts(values)
+        return values[begins], np.repeat(np.arange(len(begins)), np.diff(begins, append=len(values)))
     different = distinct(values)
     return different, np.searchsorted(different, values)
 
@@ -74,9 +80,8 @@ def numbered(*columns: Array) -> tuple[Array, int]:
     if together is not None:
         return together
     words = [_words(column) for column in columns]
-    mixed = words[0] if len(words) == 1 else _mixed(words)
-    order = np.argsort(mixed)
-    new = _new(mixed[order])
+    order, in_order = _sorted(words[0] if len(words) == 1 else _mixed(words))
+    new = _new(in_order)
     for word in words if len(words) > 1 else []:
         different = word[order]
         different = different[1:] != different[:-1]
@@ -84,9 +89,11 @@ def numbered(*columns: Array) -> tuple[Array, int]:
             order = np.lexsort(words)
             new = np.logical_or.reduce([_new(each[order]) for each in words])
             break
+    new[0] = False
+    count = np.cumsum(new)
     codes = np.empty(len(order), np.int64)
-    codes[order] = np.cumsum(new) - 1
-    return codes, int(np.count_nonzero(new))
+    codes[order] = count
+    return codes, int(count[-1]) + 1
 
 
 def several(*columns: Array) -> Array:
@@ -117,11 +124,26 @@ def pairs(groups: Array, items: Array) -> Pairs:
         groups: int64, from 0, shape (n,).
         items: int64, from 0, shape (n,).
     """
-    count = int(items.max(initial=-1)) + 1
-    keys = np.sort(groups * count + items)
+    keys, bits = _packed(groups, items)
     first = starts(keys)
-    group, item = np.divmod(keys[first], max(count, 1))
+    group, item = _unpacked(keys[first], bits)
     return Pairs(group, item, np.diff(first, append=len(keys)))
+
+
+def different(groups: Array, items: Array, count: int) -> Array:
+    """How many different items came in each group.
+
+    Args:
+        groups: int64, from 0, shape (n,).
+        items: int64, from 0, shape (n,).
+        count: how many groups there are.
+
+    Returns:
+        int64, shape (count,).
+    """
+    keys, bits = _packed(groups, items)
+    found: Array = np.bincount(keys[_new(keys)] >> bits, minlength=count)
+    return found
 
 
 def least(codes: Array, values: Array, count: int) -> Array:
@@ -149,11 +171,11 @@ def count_within(numbers: Array) -> Array:
     Returns:
         int64, shape (n,).
     """
-    rows = len(numbers)
-    number, row = np.divmod(np.sort(numbers * rows + np.arange(rows)), max(rows, 1))
+    rows = np.arange(len(numbers))
+    number, row = _unpacked(*_packed(numbers, rows))
     begins = starts(number)
-    places = np.empty(rows, np.int64)
-    places[row] = np.arange(rows) - np.repeat(begins, np.diff(begins, append=rows))
+    places = np.empty(len(rows), np.int64)
+    places[row] = rows - np.repeat(begins, np.diff(begins, append=len(rows)))
     return places
 
 
@@ -178,7 +200,7 @@ def rows_of(numbers: Array, count: int) -> list[Array]:
     Returns:
         For each number an array; empty where it never came.
     """
-    number, row = np.divmod(np.sort(numbers * len(numbers) + np.arange(len(numbers))), max(len(numbers), 1))
+    number, row = _unpacked(*_packed(numbers, np.arange(len(numbers))))
     return np.split(row, np.searchsorted(number, np.arange(1, count)))
 
 
@@ -209,17 +231,76 @@ def _new(values: Array) -> Array:
     return new
 
 
+def _packed(high: Array, low: Array) -> tuple[Array, int]:
+    """Two small numbers of each row as one, sorted; how many bits of it are the low one's."""
+    bits = int(low.max(initial=0)).bit_length()
+    packed = high << bits
+    packed |= low
+    packed.sort()
+    return packed, bits
+
+
+def _unpacked(packed: Array, bits: int) -> tuple[Array, Array]:
+    return packed >> bits, packed & ((1 << bits) - 1)
+
+
+def _sorted(words: Array) -> tuple[Array, Array]:
+    """The rows of some numbers in rising order, equal ones in that of the rows; and the numbers so.
+
+    As many high bits of each number as fit are sorted with its row below them. What lies within one pattern
+    of these bits is put in order afterwards: next to nothing of digests, which are spread over all numbers.
+    """
+    low = words.min()
+    spare = np.uint64(64 - int(words.max() - low).bit_length())
+    bits = np.uint64((len(words) - 1).bit_length())
+    packed = words - low
+    packed <<= spare if spare < _WIDTH else np.uint64(0)
+    packed >>= bits
+    packed <<= bits
+    packed |= np.arange(len(words), dtype=np.uint64)
+    packed.sort()
+    if spare < bits:
+        high = packed >> bits
+    packed &= (np.uint64(1) << bits) - np.uint64(1)
+    rows = packed.view(np.int64)
+    values = words.take(rows, mode="clip")  # none is out of bounds; this way NumPy does not look
+    if spare < bits:
+        _settle(high, rows, values)
+    return rows, values
+
+
+def _settle(high: Array, rows: Array, values: Array) -> None:
+    """Puts the rows in order, in place, that are in order of their high bits alone."""
+    same = high[1:] == high[:-1]
+    same &= values[1:] != values[:-1]
+    if not same.any():
+        return
+    mixed = distinct(high[1:][same])
+    first = np.searchsorted(high, mixed)
+    here = spans(first, np.searchsorted(high, mixed, side="right") - first)
+    order = np.argsort(values[here], kind="stable")
+    rows[here], values[here] = rows[here][order], values[here][order]
+
+
 def _together(columns: tuple[Array, ...]) -> tuple[Array, int] | None:
     """The product of columns that hold small numbers; None where it has too many values."""
-    codes, count = np.zeros(1, np.int64), 1
+    codes, count = None, 1
     for column in columns:
         low, high = int(column.min()), int(column.max())
         count *= high - low + 1
         if count > _DIRECT * len(column):
             return None
+        if low == high and len(columns) > 1:
+            continue
         # Unsigned numbers above 2**63 have a span of their own that is as small.
-        codes = codes * (high - low + 1) + (column - column.dtype.type(low)).astype(np.int64)
-    return codes, count
+        code = column if low == 0 and column.dtype == np.int64 else _from_zero(column, low)
+        codes = code if codes is None else codes * (high - low + 1) + code
+    return np.zeros(len(columns[0]), np.int64) if codes is None else codes, count
+
+
+def _from_zero(column: Array, low: int) -> Array:
+    code: Array = (column - column.dtype.type(low)).astype(np.int64, copy=False)
+    return code
 
 
 def _whole(column: Array) -> Array:

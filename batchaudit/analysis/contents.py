@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from batchaudit.analysis import codes
-from batchaudit.analysis.tables import UNHASHABLE, Tables
+from batchaudit.analysis.tables import UNHASHABLE, Digests, Tables
 
 
 def short(content: int) -> str:
@@ -47,22 +47,19 @@ def recurring(rows: pd.DataFrame, column: str = "item") -> float | None:
     return float((codes.least(item, epoch, items)[item] < epoch)[later].mean())
 
 
-def fixed_by_id(rows: pd.DataFrame) -> bool | None:
+def fixed_by_id(rows: pd.DataFrame, digests: Digests) -> bool | None:
     """Whether an item has the same content whenever it comes.
 
     Args:
         rows: `Walk.rows` by id.
+        digests: `Tables.digests` of the same events.
 
     Returns:
         None where no item comes in two epochs.
     """
     item, items = codes.numbered(rows["item"].to_numpy())
-    known = rows["digest"].notna().to_numpy()
-    content, _ = codes.numbered(rows["digest"][known].to_numpy(np.uint64))
-    epochs = np.bincount(
-        codes.pairs(item, codes.numbered(rows["epoch"].to_numpy())[0]).group, minlength=items
-    )
-    contents = np.bincount(codes.pairs(item[known], content).group, minlength=items)
+    epochs = codes.different(item, codes.numbered(rows["epoch"].to_numpy())[0], items)
+    contents = codes.different(digests.known_of(item), digests.known_of(digests.number), items)
     several = epochs > 1
     return bool((contents[several] == 1).mean() > _MOSTLY) if several.any() else None
 

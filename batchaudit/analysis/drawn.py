@@ -14,7 +14,7 @@ import pandas as pd
 from batchaudit.analysis import codes
 from batchaudit.analysis.contents import short
 from batchaudit.analysis.seeds import moved
-from batchaudit.analysis.tables import STREAMS, Tables, chosen, in_order, once
+from batchaudit.analysis.tables import STREAMS, Digests, Tables, chosen, once
 
 Array = np.ndarray[Any, Any]
 
@@ -58,7 +58,6 @@ class Repeats:
         return self.kept_compared >= _ENOUGH and self.kept_equal >= ALMOST_ALL and self.versions > 1
 
 
-@once
 def samples_made(tables: Tables) -> pd.DataFrame:
     """The samples of what was made and delivered.
 
@@ -70,16 +69,23 @@ def samples_made(tables: Tables) -> pd.DataFrame:
         that was delivered later), `epoch_step`, `local_step`, `position`, `id` and `digest`. A row a batch,
         with no id, where batches were not hashed by sample.
     """
+    return _made(tables)[0]
+
+
+@once
+def _made(tables: Tables) -> tuple[pd.DataFrame, slice | Array | None]:
+    """These samples, and the rows of `Tables.samples` that they are; None for whole batches."""
     made = chosen(tables.produced, (tables.produced["epoch"] >= 0).to_numpy())
     of_batch = ["epoch", "worker", "epoch_step", "local_step"]
     columns = ["event", *of_batch, "position", "id", "digest"]
-    rows, batch = in_order(tables.samples, made)
+    rows, batch = tables.rows_of(made)
     if bool((np.bincount(batch, minlength=len(made)) == 0).any()):
         whole = made.assign(event=made.index, position=0, id=pd.NA, digest=made["digest_lo"])
-        return whole[columns].astype({"id": "Int64"})
+        return whole[columns].astype({"id": "Int64"}), None
     taken = {name: made[name].to_numpy()[batch] for name in of_batch}
-    own = {name: rows[name].array for name in ("event", "position", "id", "digest")}
-    return pd.DataFrame({**taken, **own}, copy=False)[columns]
+    samples = tables.samples.iloc[rows]
+    own = {name: samples[name].array for name in ("event", "position", "id", "digest")}
+    return pd.DataFrame({**taken, **own}, copy=False)[columns], rows
 
 
 @once
@@ -92,22 +98,25 @@ def repeats(tables: Tables) -> Repeats | None:
     Returns:
         None with fewer than two epochs.
     """
-    rows = samples_made(tables)
+    rows, of_samples = _made(tables)
     epoch = rows["epoch"].to_numpy()
     if not len(rows) or epoch.min() == epoch.max():
         return None
-    known = rows["digest"].notna().to_numpy()
-    digest = rows["digest"].fillna(0).to_numpy(np.uint64)
+    digests = Digests.of(rows["digest"]) if of_samples is None else tables.digests_of(of_samples)
+    known = np.ones(len(rows), bool) if digests.known is None else digests.known
     if rows["id"].isna().any():
-        return _of_contents(rows, epoch, known & _came_before(epoch, digest))
+        before = codes.least(digests.number, epoch, digests.count)[digests.number] < epoch
+        return _of_contents(rows, epoch, known & before)
     item, items = codes.numbered(rows["id"].to_numpy(np.int64))
-    content, contents = codes.numbered(item, digest)
+    content, contents = _of_items(item, digests)
     worker = rows["worker"].to_numpy()
     first = codes.least(item, epoch, items)[item]
     later = epoch > first
     old = known & (codes.least(content, epoch, contents)[content] < epoch)
-    kept = _came_before(epoch, worker, item) & (worker >= 0)
-    kept_old = known & _came_before(epoch, worker, content)
+    kept, kept_old = later, old
+    if worker.min() != worker.max():
+        kept, kept_old = _came_before(epoch, worker, item), known & _came_before(epoch, worker, content)
+    kept = kept & (worker >= 0)
     of_content = np.zeros(contents, np.int64)
     of_content[content[known]] = item[known] + 1
     example = ""
@@ -126,6 +135,15 @@ def repeats(tables: Tables) -> Repeats | None:
         int(np.bincount(of_content)[1:].max(initial=0)),
         example,
     )
+
+
+def _of_items(item: Array, digests: Digests) -> tuple[Array, int]:
+    """The contents as numbers that are equal only where the items are, too."""
+    holder = np.zeros(digests.count, np.int64)
+    holder[digests.number] = item
+    if (holder[digests.number] == item).all():
+        return digests.number, digests.count
+    return codes.numbered(item, digests.number)
 
 
 def _of_contents(rows: pd.DataFrame, epoch: Array, old: Array) -> Repeats:

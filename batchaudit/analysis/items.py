@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from batchaudit.analysis import codes
-from batchaudit.analysis.tables import UNHASHABLE, Tables, chosen, in_order, once
+from batchaudit.analysis.tables import UNHASHABLE, Tables, chosen, once
 
 _OF_BATCH = ["index", "digest_lo", "epoch", "worker", "pid", "local_step"]
 COLUMNS = ["item", "content", "epoch", "worker", "pid", "local_step", "event"]
@@ -49,7 +49,8 @@ def contents(tables: Tables) -> Contents:
     if bool((made["index"] >= 0).all()):
         rows = made.assign(item=made["index"], content=made["digest_lo"], event=made.index)
         return Contents("index", rows[COLUMNS].reset_index(drop=True))
-    samples, batch = in_order(tables.samples, made)
+    rows, batch = tables.rows_of(made)
+    samples = tables.samples.iloc[rows]
     none = np.bincount(batch, minlength=len(made)) == 0
     if bool(none.any()) or bool(samples["id"].isna().any()):
         return Contents("", pd.DataFrame(columns=COLUMNS))

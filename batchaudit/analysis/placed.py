@@ -86,11 +86,13 @@ def placed(tables: Tables | None) -> Placed | None:
     for earlier, later in combinations(first, 2):
         both = (earlier >= 0) & (later >= 0)
         pairs = np.stack([earlier[both], later[both]])
-        same = {name: values[pairs[0]] == values[pairs[1]] for name, values in numbers.items()}
         # Who makes which item is dealt out anew in each epoch where workers take what comes next.
-        there = same["turn"] & same["step"] & same["position"]
-        places.append(np.vstack([pairs[:, there], same["is"][there]]))
-        elsewhere.append(same["is"][~same["turn"]])
+        turn = _equal(numbers["turn"], pairs)
+        there = pairs[:, turn]
+        for name in ("step", "position"):
+            there = there[:, _equal(numbers[name], there)]
+        places.append(np.vstack([there, _equal(numbers["is"], there)]))
+        elsewhere.append(_equal(numbers["is"], pairs if not turn.any() else pairs[:, ~turn]))
     at_place, alike = np.concatenate(places, axis=1), np.concatenate(elsewhere)
     same_there = at_place[2] > 0
     return Placed(
@@ -100,6 +102,12 @@ def placed(tables: Tables | None) -> Placed | None:
         float((~alike).mean()) if len(alike) else 0.0,
         _example(rows, at_place[:2, same_there]),
     )
+
+
+def _equal(values: Array, pairs: Array) -> Array:
+    """Where two rows hold the same."""
+    same: Array = values[pairs[0]] == values[pairs[1]]
+    return same
 
 
 def _first_rows(epoch: Array, item: Array, items: int) -> list[Array]:
@@ -128,7 +136,8 @@ def _rows(tables: Tables) -> pd.DataFrame | None:
     samples = chosen(samples, ((samples["worker"] >= 0) & samples["epoch"].between(0, EPOCHS - 1)).to_numpy())
     if samples["id"].isna().any():
         return None
-    step = made["step"].to_numpy()[np.searchsorted(made.index, samples["event"])]
+    begins = codes.starts(samples["event"].to_numpy())  # a batch after the other, none without a row
+    step = np.repeat(made["step"].to_numpy(), np.diff(begins, append=len(samples)))
     named = {"id": "item", "digest": "is", "epoch_step": "turn"}
     return samples.assign(step=step).rename(columns=named)[_COLUMNS]
 

@@ -187,7 +187,7 @@ def walkers(items: pd.DataFrame, count: int, beyond: float) -> list[int]:
     early = codes.count_within(who) < count
     size = np.bincount(who[early], minlength=len(labels))
     item = items["item"].to_numpy(np.int64)[early]
-    different = np.bincount(codes.pairs(who[early], item).group, minlength=len(labels))
+    different = codes.different(who[early], item, len(labels))
     far = different > beyond * count / at_a_time(items)
     return [int(replica) for replica in labels[(different >= 0.98 * size) & far]]
 
@@ -196,7 +196,7 @@ def at_a_time(items: pd.DataFrame) -> int:
     """How many replicas there were in an epoch, at most; a pool may be made anew for each."""
     epoch, epochs = codes.numbered(items["epoch"].to_numpy())
     _, who = codes.ranked(items["who"].to_numpy())
-    return int(np.bincount(codes.pairs(epoch, who).group, minlength=epochs).max())
+    return int(codes.different(epoch, who, epochs).max())
 
 
 def doubled(items: pd.DataFrame, share: int) -> float:
@@ -320,5 +320,5 @@ def same_in_all_epochs(items: pd.DataFrame) -> bool:
     """Whether every epoch had the same items; False with one epoch."""
     labels, epoch = codes.ranked(items["epoch"].to_numpy(np.int64))
     item, count = codes.numbered(items["item"].to_numpy())
-    times = np.bincount(codes.pairs(item, epoch).group, minlength=count)
+    times = codes.different(item, epoch, count)
     return len(labels) > 1 and bool((times[times > 0] == len(labels)).all())

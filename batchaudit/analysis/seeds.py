@@ -146,13 +146,13 @@ def _steps(tables: Tables) -> _Steps:
     epoch = np.searchsorted(labels, made["epoch"].to_numpy()[rows])
     step = made["local_step"].to_numpy()[rows]
     place = epoch * (int(step.max(initial=0)) + 1) + step
-    places = codes.distinct(place)
+    places, number = codes.ranked(place)
     worker = made["worker"].to_numpy()[rows]
-    workers = np.bincount(codes.pairs(epoch, worker).group, minlength=len(labels))
+    workers = codes.different(epoch, worker, len(labels))
     return _Steps(
         rows,
         epoch,
-        np.searchsorted(places, place),
+        number,
         places // (int(step.max(initial=0)) + 1),
         workers.tolist(),
     )

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from batchaudit.analysis.codes import numbered
+
 Array = np.ndarray[Any, Any]
 
 COUNTS = ("a", "b", "equal", "moved", "missing", "extra", "unknown")
@@ -75,13 +77,18 @@ def codes(a: list[Any], b: list[Any]) -> tuple[Array, Array]:
     Returns:
         int64, shapes (len(A),) and (len(B),): equal where all columns are.
     """
-    together = np.zeros(len(a[0]) + len(b[0]), np.int64)
-    for ours, theirs in zip(a, b, strict=True):
-        values = pd.concat([pd.Series(ours), pd.Series(theirs)], ignore_index=True)
-        number, different = pd.factorize(values)
-        # Numbered again after each column, so that the products stay small.
-        together = pd.factorize(together * max(len(different), 1) + number)[0]
+    together, _ = numbered(*(_joined(ours, theirs) for ours, theirs in zip(a, b, strict=True)))
     return together[: len(a[0])], together[len(a[0]) :]
+
+
+def _joined(ours: Any, theirs: Any) -> Array:
+    """Two columns as one, of whole numbers: of what is no number, or is missing in places, one each."""
+    columns = [pd.Series(column) for column in (ours, theirs)]
+    kinds = {str(column.dtype).lower() for column in columns}
+    if kinds in ({"int64"}, {"uint64"}) and not any(column.hasnans for column in columns):
+        return np.concatenate([column.to_numpy(kinds.copy().pop()) for column in columns])
+    number: Array = pd.factorize(pd.concat(columns, ignore_index=True))[0]
+    return number
 
 
 def compare(a: Sequence, b: Sequence) -> Likeness:

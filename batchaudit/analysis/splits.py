@@ -13,7 +13,10 @@ import numpy as np
 import pandas as pd
 
 from batchaudit.analysis import sequences
-from batchaudit.analysis.tables import NO_SAMPLES, UNHASHABLE, Tables, in_order
+from batchaudit.analysis.codes import Pairs, least, pairs, ranked, starts
+from batchaudit.analysis.tables import NO_SAMPLES, UNHASHABLE, Tables
+
+Array = np.ndarray[Any, Any]
 
 TRAINING, VALIDATION = "training", "validation"
 _OFTEN = 0.01
@@ -123,22 +126,28 @@ def overlap(training: Part, validation: Part) -> Overlap:
     unlike = "" if by_id else _unlike(training, validation)
     if unlike:
         return Overlap(training, validation, by, unlike=unlike)
-    trained, validated = _rows(training.tables, by), _rows(validation.tables, by)
-    trained["code"], validated["code"] = sequences.codes([trained[by]], [validated[by]])
-    repeated, validation_repeated = _repeated(trained), _repeated(validated)
-    blank = np.empty(0, np.int64) if by_id else np.union1d(_blank(trained), _blank(validated))
-    trained, validated = (rows[~rows["code"].isin(blank)] for rows in (trained, validated))
+    values = (tables.delivered_samples[0][by] for tables in (training.tables, validation.tables))
+    trained_codes, validated_codes = sequences.codes(*([column] for column in values))
+    count = int(max(trained_codes.max(initial=-1), validated_codes.max(initial=-1))) + 1
+    trained, validated = _seen(training.tables, trained_codes), _seen(validation.tables, validated_codes)
+    repeated, validation_repeated = _repeated(trained, count), _repeated(validated, count)
+    blank = np.zeros(count, bool)
+    for seen in (trained, validated) if not by_id else ():
+        blank[_blank(seen)] = True
+    if blank.any():
+        trained, validated = trained.without(blank), validated.without(blank)
+    common = trained.codes(count) & validated.codes(count)
     return Overlap(
         training,
         validation,
         by,
-        validation_samples=int(validated["code"].nunique()),
-        epochs=_epochs(trained, validated, training.tables, validation.tables),
-        example=_example(trained, validated, by),
+        validation_samples=int(np.count_nonzero(validated.codes(count))),
+        epochs=_epochs(trained, validated, common),
+        example=_example(trained, validated, common, by),
         repeated=repeated,
         validation_repeated=validation_repeated,
-        ignored=len(blank),
-        ranks=_ranks(trained, validated),
+        ignored=int(np.count_nonzero(blank)),
+        ranks=_ranks(trained, validated, common),
     )
 
 
@@ -161,93 +170,122 @@ def _unlike(*parts: Part) -> str:
     return ""
 
 
-def _rows(tables: Tables, column: str) -> pd.DataFrame:
-    """Every delivered sample in order: rank, epoch, the epoch's ordinal, step and value."""
-    delivered = tables.delivered
-    samples, place = in_order(tables.samples, delivered)
-    epochs = delivered["epoch"].to_numpy()
-    return pd.DataFrame(
-        {
-            "rank": delivered["rank"].to_numpy()[place],
-            "epoch": epochs[place],
-            "ordinal": np.unique(epochs, return_inverse=True)[1][place],
-            "step": delivered["step"].to_numpy()[place],
-            column: samples[column].array,
-        }
-    )
+@dataclass(frozen=True)
+class _Seen:
+    """The delivered samples of one source, in order.
+
+    Attributes:
+        tables: its events.
+        row: the row of each in `Tables.delivered_samples`.
+        code: a number of each, equal where samples are, also of the other source.
+        met: which code came in which epoch; a group is an epoch's ordinal.
+    """
+
+    tables: Tables
+    row: Array
+    code: Array
+    met: Pairs
+
+    def without(self, codes: Array) -> _Seen:
+        """What is left without some codes: bool, by code."""
+        left = ~codes[self.code]
+        return _seen(self.tables, self.code[left], self.row[left])
+
+    def codes(self, count: int) -> Array:
+        """Which of so many codes came: bool, by code."""
+        came = np.zeros(count, bool)
+        came[self.met.item] = True
+        return came
+
+    def of_batch(self, name: str) -> Array:
+        """What a column of `Tables.delivered` says of each sample's batch."""
+        values: Array = self.tables.delivered[name].to_numpy()[self.tables.delivered_samples[1][self.row]]
+        return values
 
 
-def _repeated(rows: pd.DataFrame) -> float | None:
+def _seen(tables: Tables, code: Array, row: Array | None = None) -> _Seen:
+    row = np.arange(len(code)) if row is None else row
+    return _Seen(tables, row, code, pairs(tables.epochs[1][tables.delivered_samples[1][row]], code))
+
+
+def _repeated(seen: _Seen, count: int) -> float | None:
     """Which part of the samples of later epochs were in an earlier epoch."""
-    each = rows[["ordinal", "code"]].drop_duplicates()
-    later = each["ordinal"] > each["ordinal"].min()
+    ordinal, code = seen.met.group, seen.met.item
+    later = ordinal > ordinal.min(initial=np.iinfo(np.int64).max)
     if not later.any():
         return None
-    first = each.groupby("code")["ordinal"].transform("min")
-    return float((first < each["ordinal"])[later].mean())
+    return float((least(code, ordinal, count)[code] < ordinal)[later].mean())
 
 
-def _blank(rows: pd.DataFrame) -> np.ndarray[Any, Any]:
+def _blank(seen: _Seen) -> Array:
     """The codes of contents that fill much of a pass: they say nothing of where they are from."""
-    times = rows.groupby(["ordinal", "code"]).size().rename("times").reset_index()
-    passes = times.groupby("ordinal")["times"]
-    much = times["times"] > np.maximum(_OFTEN * passes.transform("sum"), 2 * passes.transform("median"))
-    found: np.ndarray[Any, Any] = times["code"][much].unique()
-    return found
+    found = [np.empty(0, np.int64)]
+    begins = starts(seen.met.group)
+    for code, times in zip(
+        *(np.split(each, begins[1:]) for each in (seen.met.item, seen.met.times)), strict=True
+    ):
+        if len(times):
+            found.append(code[times > max(_OFTEN * int(times.sum()), 2 * float(np.median(times)))])
+    return np.concatenate(found)
 
 
-def _epochs(
-    trained: pd.DataFrame, validated: pd.DataFrame, training: Tables, validation: Tables
-) -> pd.DataFrame:
-    labels = np.unique(training.delivered["epoch"])
-    passes = validation.delivered["epoch"].nunique()
-    each = trained[["ordinal", "code"]].drop_duplicates()
-    each = each[each["code"].isin(validated["code"])]
-    first = each.groupby("code")["ordinal"].min()
-    in_pass = validated[["ordinal", "code"]].drop_duplicates()
-    met = in_pass.merge(each, on=["ordinal", "code"])
-    before = in_pass[in_pass["code"].map(first) <= in_pass["ordinal"]]
+def _epochs(trained: _Seen, validated: _Seen, common: Array) -> pd.DataFrame:
+    labels, passes = trained.tables.epochs[0], len(validated.tables.epochs[0])
+    shared = common[trained.met.item]
+    ordinal, code = trained.met.group[shared], trained.met.item[shared]
+    first = least(code, ordinal, len(common))
+    in_pass = validated.met
+    # Each of the two has a code in an epoch once: what comes twice is in both.
+    both = pairs(np.concatenate([ordinal, in_pass.group]), np.concatenate([code, in_pass.item]))
 
-    def count(ordinals: pd.Series) -> np.ndarray[Any, Any]:
-        counted: np.ndarray[Any, Any] = np.bincount(ordinals, minlength=len(labels))
+    def count(ordinals: Array) -> Array:
+        counted: Array = np.bincount(ordinals, minlength=len(labels))
         return counted
 
-    def of_pass(rows: pd.DataFrame) -> Any:
+    def of_pass(ordinals: Array) -> Any:
         if passes != len(labels):
             return pd.array([pd.NA] * len(labels), dtype="Int64")
-        return pd.array(count(rows["ordinal"]), dtype="Int64")
+        return pd.array(count(ordinals), dtype="Int64")
 
     return pd.DataFrame(
         {
             "epoch": labels,
-            "shared": count(each["ordinal"]),
-            "shared_with_pass": of_pass(met),
-            "trained_on": np.cumsum(count(first)),
-            "pass_trained_on": of_pass(before),
+            "shared": count(ordinal),
+            "shared_with_pass": of_pass(both.group[both.times > 1]),
+            "trained_on": np.cumsum(count(first[common])),
+            "pass_trained_on": of_pass(in_pass.group[first[in_pass.item] <= in_pass.group]),
         }
     )
 
 
-def _ranks(trained: pd.DataFrame, validated: pd.DataFrame) -> dict[tuple[int, int], int]:
+def _ranks(trained: _Seen, validated: _Seen, common: Array) -> dict[tuple[int, int], int]:
     """How many different samples one rank trains on and one, the same or another, validates on."""
-    by_training, by_validation = (rows[["rank", "code"]].drop_duplicates() for rows in (trained, validated))
-    met = by_training.merge(by_validation, on="code", suffixes=("_training", "_validation"))
+    if not common.any():
+        return {}
+    sides = []
+    for seen in (trained, validated):
+        shared = common[seen.code]
+        labels, rank = ranked(seen.of_batch("rank")[shared])
+        held = pairs(rank, seen.code[shared])
+        sides.append(pd.DataFrame({"rank": labels[held.group], "code": held.item}))
+    met = sides[0].merge(sides[1], on="code", suffixes=("_training", "_validation"))
     counts = met.groupby(["rank_training", "rank_validation"]).size()
     return {(int(training), int(validation)): int(count) for (training, validation), count in counts.items()}
 
 
-def _example(trained: pd.DataFrame, validated: pd.DataFrame, by: str) -> dict[str, Any]:
-    both = trained["code"].isin(validated["code"]).to_numpy()
-    if not both.any():
+def _example(trained: _Seen, validated: _Seen, common: Array, by: str) -> dict[str, Any]:
+    if not common.any():
         return {}
-    here = int(np.argmax(both))
-    code = trained["code"].iloc[here]
-    there = int(np.argmax((validated["code"] == code).to_numpy()))
-    sample = int(trained[by].iloc[here])
-    ranks = int(trained["rank"].iloc[here]), int(validated["rank"].iloc[there])
-    several = trained["rank"].nunique() > 1 or validated["rank"].nunique() > 1
+    here = int(np.argmax(common[trained.code]))
+    there = int(np.argmax(validated.code == trained.code[here]))
+    sample = int(trained.tables.delivered_samples[0][by].iloc[int(trained.row[here])])
+    epoch, step, rank = (
+        (int(trained.of_batch(name)[here]), int(validated.of_batch(name)[there]))
+        for name in ("epoch", "step", "rank")
+    )
+    several = any(len(np.unique(seen.of_batch("rank"))) > 1 for seen in (trained, validated))
     return {
         "sample": sample if by == "id" else f"{sample:016x}",
-        "training": (int(trained["epoch"].iloc[here]), int(trained["step"].iloc[here])),
-        "validation": (int(validated["epoch"].iloc[there]), int(validated["step"].iloc[there])),
-    } | ({"ranks": ranks} if several else {})
+        "training": (epoch[0], step[0]),
+        "validation": (epoch[1], step[1]),
+    } | ({"ranks": rank} if several else {})

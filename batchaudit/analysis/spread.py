@@ -45,8 +45,11 @@ def spread(values: Sequence[float] | np.ndarray[Any, Any]) -> Spread | None:
         None where there are none.
     """
     measured = np.asarray(values, float)
-    measured = measured[np.isfinite(measured)]
+    finite = np.isfinite(measured)
+    # Of what is sorted NumPy finds percentiles at once; to sort takes it less time than to find them.
+    measured = np.sort(measured if finite.all() else measured[finite])
     if not len(measured):
         return None
-    low, middle, high = (float(value) for value in np.percentile(measured, [10, 50, 90]))
+    found = np.percentile(measured, [10, 50, 90], overwrite_input=True)
+    low, middle, high = (float(value) for value in found)
     return Spread(middle, low, high, len(measured))

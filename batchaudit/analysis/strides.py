@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from batchaudit.analysis import codes
+
 Array = np.ndarray[Any, Any]
 _FEWEST = 8
 _COMPLETE = 0.95
@@ -49,7 +51,7 @@ def stride(numbers: Array) -> Stride | None:
     Returns:
         It; None where there are too few different ones to tell.
     """
-    different = np.unique(numbers)
+    different = codes.distinct(numbers)
     if len(different) < _FEWEST:
         return None
     step = int(np.gcd.reduce(np.diff(different)))

@@ -24,6 +24,8 @@ PROBE, UNHASHABLE, NO_SAMPLES, CONSUMED = (
 _A_LOOK = 2
 """An unfinished pass of no more batches than this, before any that goes further, is a look."""
 LIVE = "live"
+_NEAR = 8
+"""Labels that span no more than so many times their number are counted one by one."""
 STREAMS = ("numpy", "python", "torch", "tensorflow", "private")
 _OF_MAKING = frozenset(
     ["run", "source", "thread", "seq", "index", "framework_worker", "framework_seed", "text"]
@@ -53,6 +55,36 @@ def once(function: Callable[[_Of], _Said]) -> Callable[[_Of], _Said]:
         return said
 
     return kept
+
+
+@dataclass(frozen=True)
+class Digests:
+    """The contents of some samples as numbers.
+
+    Attributes:
+        number: int64, shape (rows,): equal where contents are; those without one have a number of their own.
+        count: what all of them are below.
+        known: bool, shape (rows,): whether the sample has a content; None where all have.
+    """
+
+    number: Array
+    count: int
+    known: Array | None = None
+
+    @staticmethod
+    def of(digests: pd.Series) -> Digests:
+        """Numbers the digests of samples, of which some may be missing."""
+        known = digests.notna().to_numpy()
+        if known.all():
+            return Digests(*codes.numbered(digests.to_numpy(np.uint64)))
+        found, count = codes.numbered(digests[known].to_numpy(np.uint64))
+        number = np.full(len(known), count)
+        number[known] = found
+        return Digests(number, count + 1, known)
+
+    def known_of(self, values: Array) -> Array:
+        """The values of the rows that have a content."""
+        return values if self.known is None else values[self.known]
 
 
 @dataclass(frozen=True)
@@ -89,7 +121,33 @@ class Tables:
     @cached_property
     def delivered_samples(self) -> tuple[pd.DataFrame, Array]:
         """The samples of what was delivered, in the order of delivery; see `in_order`."""
-        return in_order(self.samples, self.delivered)
+        rows, place = self._delivered_rows
+        return self.samples.iloc[rows], place
+
+    @cached_property
+    def _delivered_rows(self) -> tuple[slice | Array, Array]:
+        return rows_in_order(self.samples, self.delivered)
+
+    def rows_of(self, batches: pd.DataFrame) -> tuple[slice | Array, Array]:
+        """As `rows_in_order` of `samples`; where the batches are the delivered ones, known already."""
+        if np.array_equal(batches.index, self.delivered.index):
+            return self._delivered_rows
+        return rows_in_order(self.samples, batches)
+
+    @cached_property
+    def digests(self) -> Digests:
+        """The contents of the delivered samples, numbered once: many rules count them."""
+        return Digests.of(self.delivered_samples[0]["digest"])
+
+    def digests_of(self, rows: slice | Array) -> Digests:
+        """The contents of other samples.
+
+        Args:
+            rows: theirs in `samples`; where they are those of the delivered ones, nothing is numbered anew.
+        """
+        delivered = self._delivered_rows[0]
+        same = isinstance(rows, slice) and isinstance(delivered, slice) and rows == delivered
+        return self.digests if same else Digests.of(self.samples["digest"].iloc[rows])
 
     @cached_property
     def epochs(self) -> tuple[Array, Array]:
@@ -109,10 +167,8 @@ class Tables:
     @cached_property
     def sample_contents(self) -> codes.Pairs:
         """The contents of each epoch's samples, by the epoch's place; those without a digest are left out."""
-        rows, place = self.delivered_samples
-        epoch, known = self.epochs[1][place], rows["digest"].notna().to_numpy()
-        digests = rows["digest"][known].to_numpy(np.uint64)
-        return codes.pairs(epoch if known.all() else epoch[known], codes.numbered(digests)[0])
+        epoch, digests = self.epochs[1][self.delivered_samples[1]], self.digests
+        return codes.pairs(digests.known_of(epoch), digests.known_of(digests.number))
 
 
 def tables(events: pd.DataFrame, samples: pd.DataFrame) -> Tables:
@@ -171,19 +227,39 @@ def in_order(samples: pd.DataFrame, batches: pd.DataFrame) -> tuple[pd.DataFrame
         The rows of `samples` that hang on the batches, and for each the place of its batch: int64, shape
         (rows,), from 0.
     """
+    rows, place = rows_in_order(samples, batches)
+    return samples.iloc[rows], place
+
+
+def rows_in_order(samples: pd.DataFrame, batches: pd.DataFrame) -> tuple[slice | Array, Array]:
+    """As `in_order`, but the numbers of the rows: a slice where they lie in one piece."""
     firsts, counts = _spans(samples, batches.index.to_numpy())
     place = np.repeat(np.arange(len(batches)), counts)
-    if codes.in_one_piece(firsts[counts > 0], counts[counts > 0]):
-        first = int(firsts[counts > 0][0]) if len(place) else 0
-        return samples.iloc[first : first + len(place)], place
-    return samples.iloc[codes.spans(firsts, counts)], place
+    some = counts > 0
+    if not some.all():
+        firsts, counts = firsts[some], counts[some]
+    if codes.in_one_piece(firsts, counts):
+        first = int(firsts[0]) if len(place) else 0
+        return slice(first, first + len(place)), place
+    return codes.spans(firsts, counts), place
 
 
 def _spans(samples: pd.DataFrame, labels: Array) -> tuple[Array, Array]:
     """The first row of each event's samples, and how many it has."""
     events = samples["event"].to_numpy()
-    firsts = np.searchsorted(events, labels)
-    return firsts, np.searchsorted(events, labels, side="right") - firsts
+    low = int(events[0]) if len(events) else 0
+    width = int(events[-1]) - low + 1 if len(events) else 0
+    if width > _NEAR * (len(events) + len(labels)) or not len(labels) or not width:
+        firsts = np.searchsorted(events, labels)
+        return firsts, np.searchsorted(events, labels, side="right") - firsts
+    # Counted, not searched for: one pass over each.
+    ends = np.zeros(width + 2, np.int64)
+    np.cumsum(np.bincount(events - low, minlength=width + 1), out=ends[1:])
+    place = labels - low
+    if place.min() < 0 or place.max() > width:
+        place = np.where(place < 0, width, np.minimum(place, width))
+    firsts = ends[place]
+    return firsts, ends[place + 1] - firsts
 
 
 def chosen(events: pd.DataFrame, which: Array, names: Iterable[str] | None = None) -> pd.DataFrame:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from batchaudit.analysis import codes
 from batchaudit.analysis.spread import Spread, spread
-from batchaudit.analysis.tables import LIVE, Tables
+from batchaudit.analysis.tables import LIVE, Tables, once
 
 _FEWEST_BLOCKS, _BLOCKS, _IN_A_BLOCK = 2, 8, 8
 """Rates are of blocks of batches, for single ones come in bursts: of so many where there are enough."""
@@ -204,6 +205,7 @@ def _queued(made: np.ndarray[Any, Any], handed: np.ndarray[Any, Any]) -> np.ndar
     return ahead
 
 
+@once
 def seen(tables: Tables) -> Timing | None:
     """What the events of an ordinary run say: every batch was fingerprinted, so rates have that in them.
 
@@ -216,7 +218,7 @@ def seen(tables: Tables) -> Timing | None:
     handed, made = tables.delivered, tables.produced
     # Columns, not frames: a log may hold millions of events.
     began, ended = handed["began_ns"].to_numpy(), handed["ended_ns"].to_numpy()
-    rate = _overall([ended[rows][_WARM_UP:] * _S for rows in _passes(handed)])
+    rate = _overall([ended[rows][_WARM_UP:] * _S for rows in _passes(tables)])
     if rate is None:
         return None
     own = ~made["probe"].to_numpy()
@@ -235,15 +237,22 @@ def seen(tables: Tables) -> Timing | None:
     )
 
 
-def _passes(handed: pd.DataFrame) -> list[np.ndarray[Any, Any]]:
+@once
+def _passes(tables: Tables) -> list[np.ndarray[Any, Any]]:
     """The rows of each epoch of each consumer, by time; those that are long enough to say anything.
 
     Between two epochs stands what is no delivery: a validation, the start of new workers.
     """
-    keys = handed.groupby(["rank", "pid", "epoch"], observed=True, sort=False).ngroup().to_numpy()
-    order = np.lexsort((handed["ended_ns"].to_numpy(), keys))
-    edges = np.flatnonzero(np.diff(keys[order])) + 1
-    return [rows for rows in np.split(order, edges) if len(rows) >= _WARM_UP + _FEWEST]
+    handed = tables.delivered
+    key, count = codes.numbered(*(handed[name].to_numpy() for name in ("rank", "pid", "epoch")))
+    ended = handed["ended_ns"].to_numpy()
+    found = []
+    for rows in codes.rows_of(key, count):
+        if len(rows) >= _WARM_UP + _FEWEST:
+            at = ended[rows]
+            rises = bool((at[1:] >= at[:-1]).all())
+            found.append(rows if rises else rows[np.argsort(at, kind="stable")])
+    return sorted(found, key=lambda rows: int(rows.min()))
 
 
 @dataclass(frozen=True)
@@ -259,6 +268,7 @@ class Steps:
     stalled: float
 
 
+@once
 def steps(tables: Tables) -> Steps | None:
     """How long a watched training took for a step, and how much of its time it waited for data.
 
@@ -272,7 +282,7 @@ def steps(tables: Tables) -> Steps | None:
     if handed.empty or not (handed["strategy"] == LIVE).all():
         return None
     began, ended = handed["began_ns"].to_numpy() * _S, handed["ended_ns"].to_numpy() * _S
-    passes = _passes(handed)
+    passes = _passes(tables)
     # Before the first batch of an epoch there was the epoch's beginning.
     taken = np.concatenate([np.empty(0), *(began[rows][1:] - ended[rows][:-1] for rows in passes)])
     waited = sum(float((ended[rows] - began[rows])[1:].sum()) for rows in passes)

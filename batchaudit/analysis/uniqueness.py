@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -163,10 +164,19 @@ def batches(tables: Tables) -> pd.DataFrame:
             "nbytes": delivered["nbytes"].to_numpy(),
             "probe": delivered["probe"].to_numpy(),
             "seconds": seconds,
-        }
+        },
+        copy=False,
     )
 
 
-def _hex(values: Array) -> list[str]:
-    """64-bit numbers as 16 digits each."""
-    return values.astype(">u8").tobytes().hex(" ", 8).split()
+def _hex(values: Array) -> Any:
+    """64-bit numbers as 16 digits each: what pandas would make of a list of them."""
+    digits = values.astype(">u8").tobytes().hex()
+    kind = pd.Series([digits[:1]]).dtype
+    if getattr(kind, "storage", "") != "pyarrow" or not len(values):
+        return [digits[at : at + 16] for at in range(0, len(digits), 16)]
+    # Millions of strings of Python's own would take longer than all figures.
+    pa: Any = import_module("pyarrow")
+    ends = np.arange(0, len(digits) + 1, 16)
+    strings = pa.LargeStringArray.from_buffers(len(values), pa.py_buffer(ends), pa.py_buffer(digits.encode()))
+    return pd.array(strings, dtype=kind)

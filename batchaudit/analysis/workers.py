@@ -65,6 +65,6 @@ def counts(tables: Tables) -> pd.DataFrame:
     labels, place = tables.epochs
     worker = tables.delivered["worker"].to_numpy()
     known = worker >= 0
-    workers = np.bincount(codes.pairs(place[known], worker[known]).group, minlength=len(labels))
+    workers = codes.different(place[known], worker[known], len(labels))
     frame = pd.DataFrame({"epoch": labels, "workers": workers})
     return frame[frame["workers"] > 0].reset_index(drop=True)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from batchaudit.analysis import apart, replicas
+from batchaudit.analysis import apart, codes, replicas
 from batchaudit.analysis.apart import Apart
 from batchaudit.analysis.ranks import Ranks
 from batchaudit.analysis.seeds import moved, moved_streams
@@ -74,8 +74,12 @@ def judge(ranks: Ranks, cause: str) -> Judgement:
 
 
 def _batches(ranks: Ranks) -> pd.DataFrame:
-    delivered = ranks.pooled.delivered.sort_values(["rank", "epoch", "step"], kind="stable")
-    return replicas.items_of(delivered.assign(item=delivered["digest_lo"]), "rank")
+    delivered = ranks.pooled.delivered  # by epoch and step
+    values = {name: delivered[name].to_numpy() for name in ("epoch", "rank", "digest_lo")}
+    labels, rank = codes.ranked(values["rank"])
+    order = np.concatenate(codes.rows_of(rank, len(labels)))
+    rows = pd.DataFrame({name: column[order] for name, column in values.items()}, copy=False)
+    return replicas.items_of(rows, "rank", "digest_lo")
 
 
 def _equal_batches(ranks: Ranks) -> list[Group]:
@@ -93,9 +97,20 @@ def _equal_batches(ranks: Ranks) -> list[Group]:
 
 def _chance_of_equal(batches: pd.DataFrame) -> float:
     """How likely two batches of one rank's epoch are equal, in the rank in which that is least likely."""
-    times = batches.groupby(["epoch", "who", "item"]).size()
-    of_rank = times.groupby("who").sum()
-    return float(((times**2).groupby("who").sum() / of_rank**2).min())
+    held, ranks = _held(batches)
+    rank = held.group % ranks
+    alike = np.zeros(ranks, np.int64)
+    np.add.at(alike, rank, held.times**2)
+    of_rank = np.zeros(ranks, np.int64)
+    np.add.at(of_rank, rank, held.times)
+    return float((alike / of_rank**2).min()) if ranks else 0.0
+
+
+def _held(items: pd.DataFrame) -> tuple[codes.Pairs, int]:
+    """How often each rank had each item in each epoch, in groups epoch * ranks + rank; how many ranks."""
+    labels, who = codes.ranked(items["who"].to_numpy())
+    epoch = codes.ranked(items["epoch"].to_numpy())[1]
+    return codes.pairs(epoch * len(labels) + who, items["item"].to_numpy()), len(labels)
 
 
 def _stored(ranks: Ranks, known: Apart) -> bool:
@@ -155,8 +170,9 @@ def _replicated(pair: replicas.Pair) -> bool:
 
 def _walked(items: pd.DataFrame) -> bool:
     """Whether each rank goes round its items: none comes much oftener than another, as in draws."""
-    times = items.groupby(["epoch", "who", "item"]).size().groupby(["epoch", "who"])
-    if bool((times.max() - times.min() <= 1).all()):
+    held, _ = _held(items)
+    first = codes.starts(held.group)
+    if bool((np.maximum.reduceat(held.times, first) - np.minimum.reduceat(held.times, first) <= 1).all()):
         return True
     figures = replicas.spread(items)
     return int(figures["within"].sum()) <= _FEW * int(figures["total"].sum())
@@ -173,7 +189,9 @@ def _have_their_share(ranks: Ranks, items: pd.DataFrame) -> bool:
     count = _count(ranks)
     if count is None:
         return False
-    return int(items.groupby("epoch").size().max()) <= (1 + _FEW) * count + len(ranks.of)
+    return int(np.bincount(codes.ranked(items["epoch"].to_numpy())[1]).max()) <= (1 + _FEW) * count + len(
+        ranks.of
+    )
 
 
 def _groups(items: pd.DataFrame, equal: Callable[[list[replicas.Pair]], bool]) -> list[Group]:

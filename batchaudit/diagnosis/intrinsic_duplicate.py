@@ -85,7 +85,8 @@ def _live(evidence: Evidence, earlier: Collection[str]) -> Judgement:
         if said is not None and said.finding is not None:
             return said
     if hashed_by_sample(evidence.tables) and not any(cause in earlier for cause in _OF_CONTENT):
-        held = _held(evidence, walk, "this run") if fixed_by_id(walk.rows) is not False else None
+        fixed = fixed_by_id(walk.rows, evidence.tables.digests)
+        held = _held(evidence, walk, "this run") if fixed is not False else None
         if held is not None:
             return held
     return said or ruled_out("no sample comes twice in an epoch")

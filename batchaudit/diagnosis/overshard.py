@@ -250,7 +250,9 @@ def _of_stride(known: Apart, items: pd.DataFrame, figures: pd.DataFrame, count: 
     """k, where the ids that came are 1/k of the range that they span, and each rank's lie on a stride."""
     if not known.ids_known or not (_ascending(known) or replicas.same_in_all_epochs(items)):
         return None
-    parts: list[Any] = [rows.to_numpy(np.int64) for _, rows in known.rows.groupby("rank", sort=True)["id"]]
+    ids = known.rows["id"].to_numpy(np.int64)
+    labels, rank = codes.ranked(known.rows["rank"].to_numpy())
+    parts: list[Any] = [ids[its] for its in codes.rows_of(rank, len(labels))]
     times = strides.left_out(parts)
     if times is None or times < 2:
         return None
@@ -261,9 +263,13 @@ def _of_stride(known: Apart, items: pd.DataFrame, figures: pd.DataFrame, count: 
 
 def _ascending(known: Apart) -> bool:
     """Whether every rank has its items in the order of their ids."""
-    rises = known.rows.sort_values(["rank", "epoch", "step", "position"], kind="stable")
-    steps = rises.groupby(["rank", "epoch"])["id"].diff().dropna()
-    return bool((steps > 0).all())
+    rank, epoch, step, position, ids = (
+        known.rows[name].to_numpy() for name in ("rank", "epoch", "step", "position", "id")
+    )
+    order = np.lexsort((position, step, epoch, rank))
+    rank, epoch, ids = rank[order], epoch[order], ids[order]
+    goes_on = (rank[1:] == rank[:-1]) & (epoch[1:] == epoch[:-1])
+    return bool((ids[1:] > ids[:-1])[goes_on].all())
 
 
 def _between(ranks: Ranks, known: Apart, figures: pd.DataFrame, times: int, count: int | None) -> Finding:

@@ -16,6 +16,7 @@ from batchaudit.analysis import clones
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.ranks import Ranks
 from batchaudit.analysis.seeds import moved, moved_streams
+from batchaudit.analysis.tables import chosen
 from batchaudit.diagnosis import fixes
 from batchaudit.diagnosis.finding import Finding
 from batchaudit.diagnosis.judgement import (
@@ -47,7 +48,7 @@ def judge_ranks(ranks: Ranks, earlier: Collection[str] = ()) -> Judgement:
     """
     one = next(iter(ranks.of.values()))
     made = ranks.pooled.produced
-    made = made[(made["worker"] >= 0) & (made["epoch"] >= 0)]
+    made = chosen(made, ((made["worker"] >= 0) & (made["epoch"] >= 0)).to_numpy())
     streams = moved_streams(ranks.pooled)
     if "unsharded-replica" in earlier:
         return _of_replicas(one, made)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from batchaudit.analysis import codes
 from batchaudit.analysis.drawn import repeats
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.placed import Placed, placed
@@ -102,7 +103,7 @@ def _repeated(evidence: Evidence, own: set[str]) -> tuple[dict[str, list[float]]
 def _batches_repeat(evidence: Evidence) -> bool:
     """Whether the epochs after the first hold next to no batch that is new, as serial epochs would."""
     sequence = evidence.baseline.sequence()
-    by_design = len(np.unique(sequence)) <= 0.5 * len(sequence)
+    by_design = len(codes.distinct(sequence)) <= 0.5 * len(sequence)
     later = evidence.epochs[evidence.epochs["epoch"] > 0]
     return not by_design and bool((later["new_unique"] <= 0.1 * later["unique"]).all())
 

@@ -27,10 +27,12 @@ def joined(blocks: list[Array], dtype: Any) -> Array:
     """The values of several arrays of one type; without a copy where there is only one."""
     if len(blocks) == 1:
         return blocks[0]
-    if np.dtype(dtype) == RECORD:
-        flat = np.concatenate([np.empty(0, "<u8"), *(block.view("<u8") for block in blocks)])
-        return flat.view(RECORD)
     return np.concatenate([np.empty(0, dtype), *blocks])
+
+
+def copied(records: Array, into: Array) -> None:
+    """Copies records to where there is room for them."""
+    into.view("<u8")[:] = records.view("<u8")
 
 
 def rows_of(records: Array, rows: Array) -> Array:
@@ -38,17 +40,20 @@ def rows_of(records: Array, rows: Array) -> Array:
     return records.view("<u8").reshape(-1, _WORDS).take(rows, axis=0).reshape(-1).view(RECORD)
 
 
-def columns_of(records: Array) -> dict[str, Array]:
+def columns_of(blocks: list[Array], places: Array | None = None) -> dict[str, Array]:
     """The numbers of all records, field by field.
 
+    The records are not put together before: to move all that they hold takes longer than all else.
+
     Args:
-        records: dtype RECORD, shape (n,).
+        blocks: dtype RECORD, shapes that add up to n.
+        places: int64, shape (n,): the row that each record gets; None for that in which it lies.
 
     Returns:
         Arrays of shape (n,): int8 for `kind`; int64 for the others, or uint64 where a number needs it; a
         random stream's as `rng_STREAM_before` and `rng_STREAM_after`.
     """
-    count = len(records)
+    count = sum(map(len, blocks))
     columns: dict[str, Array] = {"kind": np.empty(count, np.int8)}
     columns |= {name: np.empty(count, np.uint64) for name in _UNSIGNED}
     columns |= {name: np.empty(count, np.int64) for name in _SIGNED}
@@ -59,10 +64,15 @@ def columns_of(records: Array) -> dict[str, Array]:
         for when in ("before", "after")
     }
     columns |= {name: np.empty(count, np.uint64) for name in states}
-    for low in range(0, count, _AT_ONCE):
-        few = records[low : low + _AT_ONCE]
-        for name in fields:
-            columns[name][low : low + _AT_ONCE] = few[name]
-        for name, (field, number) in states.items():
-            columns[name][low : low + _AT_ONCE] = few[field][:, number]
+    base = 0
+    for records in blocks:
+        for low in range(0, len(records), _AT_ONCE):
+            few = records[low : low + _AT_ONCE]
+            here = slice(base + low, base + low + len(few))
+            rows = here if places is None else places[here]
+            for name in fields:
+                columns[name][rows] = few[name]
+            for name, (field, number) in states.items():
+                columns[name][rows] = few[field][:, number]
+        base += len(records)
     return columns

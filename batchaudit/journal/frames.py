@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from batchaudit.journal.columns import columns_of, joined, rows_of
+from batchaudit.journal.columns import columns_of, rows_of
 from batchaudit.journal.header import Header
-from batchaudit.journal.layout import KIND_HEADER, RECORD, STREAMS, IdKind, Stage
+from batchaudit.journal.layout import KIND_HEADER, STREAMS, IdKind, Stage
 from batchaudit.journal.ragged import take
 from batchaudit.journal.sample_frame import Counts, sample_frame
 from batchaudit.journal.scan import Scan
@@ -70,19 +70,27 @@ def extract(scan: Scan, header: Header, rows: Array | None) -> Part:
 
 def build(parts: list[Part]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The events, sorted by (began_ns, file, seq), and the samples that hang on them."""
-    records = joined([part.records for part in parts], RECORD)
-    file = np.repeat(np.arange(len(parts)), [len(part.records) for part in parts])
-    counts = Counts(*(records[name].astype(np.int64) for name in ("sample_count", "id_count")))
+    blocks = [part.records for part in parts]
+    file = np.repeat(np.arange(len(parts)), [len(block) for block in blocks])
+    counts = Counts(*(_field(blocks, name) for name in ("sample_count", "id_count")))
+    unsigned = _field(blocks, "id_kind") == IdKind.UNSIGNED
     # The files come in order, and their records too: a stable sort of the times is all that is left.
-    began = records["began_ns"].copy()
+    began = _field(blocks, "began_ns")
     order = np.argsort(began, kind="stable") if (began[1:] < began[:-1]).any() else None
+    places = None
     if order is not None:
-        records, file = rows_of(records, order), file[order]
+        file, unsigned = file[order], unsigned[order]
+        places = np.empty(len(order), np.int64)
+        places[order] = np.arange(len(order))
     digests, ids = ([getattr(part, name) for part in parts] for name in ("digests", "ids"))
-    unsigned = records["id_kind"] == IdKind.UNSIGNED
     samples = sample_frame(digests, ids, counts, unsigned, order)
     texts = _texts(parts, order)
-    return _events([part.header for part in parts], file, columns_of(records), texts), samples
+    return _events([part.header for part in parts], file, columns_of(blocks, places), texts), samples
+
+
+def _field(blocks: list[Array], name: str) -> Array:
+    """One field of all records: int64."""
+    return np.concatenate([np.empty(0, np.int64), *(block[name].astype(np.int64) for block in blocks)])
 
 
 def _events(headers: list[Header], file: Array, known: dict[str, Array], texts: Array) -> pd.DataFrame:

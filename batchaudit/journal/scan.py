@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from batchaudit.journal.columns import joined, rows_of
+from batchaudit.journal.columns import copied, rows_of
 from batchaudit.journal.header import Header, decode_header, find_header, header_size
 from batchaudit.journal.layout import FIXED, HEAD, KIND_END, KIND_HEADER, RECORD, IdKind, Stage
 from batchaudit.journal.ragged import take
@@ -90,18 +90,20 @@ def scan_file(file: BinaryIO, size: int) -> Scan:
         size = len(window)
     header = header or find_header(window)
     pieces = [_nothing(0 if header else size)]
-    if header is not None:
-        pieces += _pieces(file, window, size, header)
+    # As many as there can be: memory that is not written to costs nothing.
+    records = np.empty(size // RECORD.itemsize, RECORD) if header else pieces[0].records
     base = 0
     texts: dict[int, str] = {}
-    for piece in pieces:
+    for piece in () if header is None else _pieces(file, window, size, header):
         texts |= {base + row: text for row, text in piece.texts.items()}
+        copied(piece.records, records[base : base + len(piece.records)])
         base += len(piece.records)
+        pieces.append(piece._replace(records=records[:0]))
     return Scan(
         header=header,
         seqs=_joined(pieces, "seqs"),
         kinds=_joined(pieces, "kinds"),
-        records=joined([piece.records for piece in pieces], RECORD),
+        records=records[:base],
         digests=_joined(pieces, "digests"),
         ids=_joined(pieces, "ids"),
         texts=texts,

@@ -263,7 +263,7 @@ def test_the_simplest_that_does_not_stall_is_advised():
     assert advice.stalled_before == pytest.approx(20 / 35)
     assert advice.stalled_after == 0.0
     assert "the training waits for data for 0 % of its time instead of 57 %" in advice.summary
-    assert "with which the training does not wait: fork:4 too" in rules(advice)["simplest"]
+    assert "with which the training does not wait, with fork:4" in rules(advice)["simplest"]
     assert "from 67 batches a second on" in rules(advice)["step-time"]
 
 

@@ -21,7 +21,7 @@ def of(source, **more):
         (HOLDS, "holds the interpreter", "holds-interpreter", "two threads make 1.0× as many batches as one"),
         (RELEASES, "releases the interpreter", "releases-interpreter", "two threads make 2.0× as many"),
         (DEAR, "cheap", "cheap", "in less time than the 40 ms that sending it"),
-        (TINY, "cheap", "cheap", "less than 1.0 ms"),
+        (TINY, "cheap", "cheap", "less than 1 ms"),
     ],
 )
 def test_natures(source, word, rule, said):

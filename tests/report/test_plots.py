@@ -63,7 +63,7 @@ def test_the_step_is_a_line_and_in_the_legend(make_report):
         return [text.get_text() for text in axes.get_legend().get_texts()]
 
     assert "a training step" in told(axes) and "a training step" not in told(other)
-    assert {"worker: computes", "worker: waits", "consumer: from one batch to the next"} <= set(told(other))
+    assert {"worker: computes", "consumer: from one batch to the next"} <= set(told(other))
 
 
 def test_it_is_drawn_where_it_is_asked_to_be(make_report):
