@@ -123,6 +123,6 @@ def is_uncertain(clean: Sequence[Option], best: Option, step_time: float | None)
     """
     its = rate(best, step_time)
     if step_time is not None and stalled(best, step_time) <= STALLED:
-        return its.low * step_time < 1 - 2 * STALLED
+        return its.low * step_time < 1 - STALLED
     others = [rate(one, step_time) for one in clean if one is not best]
     return any(one.middle > its.middle / AS_GOOD and one.low <= its.high for one in others)

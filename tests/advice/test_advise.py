@@ -58,7 +58,7 @@ def test_each_nature_has_its_strategy(source, best):
     [
         (WAITS, ["Use threads:4.", "A batch computes for 100 µs and waits for 20 ms, so threads help."]),
         (HOLDS, ["Use fork:4", "it holds the interpreter (two threads give 1.0×), so threads do not help."]),
-        (RELEASES, ["Use threads:4, of which 2 workers are enough.", "so threads help as processes do."]),
+        (RELEASES, ["Use threads:4; 2 workers are enough.", "so threads help as processes do."]),
         (DEAR, ["Use no workers (serial).", "so no worker is worth its cost.", "fork:4 gave 0.1×"]),
         (TINY, ["Use no workers (serial).", "so no worker is worth its cost."]),
     ],
@@ -94,7 +94,7 @@ def test_of_a_generator_no_thread_is_said_to_help():
     source = ({"threads:4": 1.0}, *WAITS[1:])
     summary = advise(question(*source, kind="iterator")).summary
     assert "so threads help" not in summary
-    assert "runs in one thread at a time" in summary
+    assert "an iterator gives one batch after the other" in summary
     assert "two threads make 2.0× as many" in rules(advise(question(*source, kind="iterator")))["indexed"]
     assert "indexed" not in rules(advise(question(*source)))
 
@@ -122,7 +122,7 @@ def test_workers_that_hardly_help_are_not_worth_having():
 def test_what_is_as_good_is_told():
     said = rules(advise(question(*RELEASES)))["simplest"]
     assert said == (
-        "threads:4 is the simplest of those that are as fast as the measurements can tell: fork:4 too"
+        "threads:4 is the simplest of those that are as fast as the measurements can tell, with fork:4"
     )
     assert "simplest" not in rules(advise(question(*HOLDS)))
 

@@ -240,7 +240,7 @@ def advised_report(source: str = "make_loader", fix: str = "seed the worker\n   
         return Spread(value, value, value, 9)
 
     costs = Costs(2, 19_267_840, close(0.0062), close(0.0048), close(1.02), close(1.97))
-    asked = Question(source, "indexed", options, costs, 0.005, 19_267_584.0, 32.0)
+    asked = Question(source, "indexed", options, costs, 0.001, 19_267_584.0, 32.0)
     found = advise(asked)
     assert found is not None
     named = {"run": "today", "attempt": 0, "rank": 0, "source": source, "strategy": "fork:4"}

@@ -54,7 +54,7 @@ def test_the_step_is_a_line_and_in_the_legend(make_report):
     report = make_report("advised")
     axes = report.plot("timing")
     dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
-    assert [line.get_xdata()[0] for line in dashed] == [5.0]
+    assert [line.get_xdata()[0] for line in dashed] == [1.0]
     without = replace(report, advice=Advice((replace(report.advice["make_loader"], step_time=None),)))
     other = without.plot("timing")
     assert [line for line in other.lines if line.get_linestyle() == "--"] == []
