@@ -19,7 +19,7 @@ _BATCH = 32
 def lines(effort: Effort) -> Iterator[Line]:
     """See `subjects`."""
     draw = np.random.default_rng(0)
-    batches, epochs = effort.amount(16, 2), effort.amount(6, 1)
+    batches, epochs = effort.amount(48, 2), effort.amount(2, 1)
     images = draw.random((batches * _BATCH, 96, 96, 3), np.float32)
     labels = draw.integers(0, 10, len(images))
     model = small_network()
