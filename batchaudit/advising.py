@@ -130,7 +130,8 @@ def row(strategy: str, kind: str, tables: Tables, hidden: Hidden) -> pd.DataFram
         figures[name] = np.nan if value is None else float(value)
     steps = timing.steps(tables)
     figures["step"] = np.nan if steps is None else steps.step.middle
-    figures["stalled"] = np.nan if steps is None else steps.stalled
+    stalled = found.stalled if steps is None else steps.stalled
+    figures["stalled"] = np.nan if stalled is None else stalled
     return pd.DataFrame([figures])
 
 

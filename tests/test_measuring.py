@@ -17,6 +17,7 @@ from tests.loaders import (
     Broken,
     NoisyTable,
     Numbers,
+    Passes,
     Table,
     endless,
     numbers,
@@ -233,3 +234,48 @@ def test_a_report_of_no_training_shows_no_step(tmp_path):
     for given in (audited, tmp_path / "run"):
         with pytest.raises(UsageError, match="no watched training"):
             audit(Table, step_time=given)
+
+
+def watched_loop(folder):
+    with ba.Audit(folder) as watching:
+        watched = watching.wrap(Passes(20), name="train")
+        for _ in range(2):
+            for _ in watched:
+                pass
+        return watching.report()
+
+
+def test_the_step_of_a_watched_loop(tmp_path):
+    live = watched_loop(tmp_path / "run")
+    (advice,) = live.advice
+    assert (advice.source, advice.best) == ("train", None)
+    assert "A step takes" in advice.summary and "waits for data for" in advice.summary
+    assert 0 <= advice.stalled_before <= 1
+    step = advice.step_time
+    assert live.timing["step"].tolist() == [step]
+    for given in (live, tmp_path / "run", str(tmp_path / "run")):
+        assert audit(Table, step_time=given).advice["Table"].step_time == step
+
+
+def test_the_step_of_a_watched_fit(tmp_path):
+    keras = pytest.importorskip("keras")
+    frameworks = pytest.importorskip("tests.strategies.frameworks", exc_type=ImportError)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with ba.Audit(tmp_path / "run") as watching:
+        model.fit(watching.wrap(frameworks.PyTable(12), name="train"), epochs=2, verbose=0)
+        live = watching.report()
+    (advice,) = live.advice
+    assert advice.step_time > 0
+    assert 0 <= advice.stalled_before <= 1
+    assert audit(Table, step_time=live).advice["Table"].step_time == advice.step_time
+
+
+def test_the_step_of_a_watched_torch_loop(tmp_path):
+    torch = pytest.importorskip("torch")
+    data = torch.utils.data.TensorDataset(torch.arange(40.0).reshape(20, 2))
+    with ba.Audit(tmp_path / "run") as watching:
+        for _ in watching.wrap(torch.utils.data.DataLoader(data, batch_size=2), name="train"):
+            pass
+        live = watching.report()
+    assert live.advice["train"].step_time > 0
