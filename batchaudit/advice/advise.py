@@ -7,7 +7,7 @@ from dataclasses import replace
 from batchaudit.advice import bounds, choice, words
 from batchaudit.advice.model import Compared, Option, Question, Reason, SourceAdvice
 from batchaudit.advice.nature import nature
-from batchaudit.advice.reasons import of_choice, of_option, of_sending
+from batchaudit.advice.reasons import of_choice, of_option, of_pauses, of_sending
 from batchaudit.analysis.timing import Timing
 
 
@@ -30,6 +30,7 @@ def advise(question: Question) -> SourceAdvice | None:
     kind, reasons = nature(question, alone)
     compared = tuple(_compared(option, alone, question) for option in question.options)
     reasons += of_sending(question, alone)
+    reasons += of_pauses(question)
     reasons += [reason for one in compared if (reason := of_option(one)) is not None]
     step = question.step_time
     now = next((one for one in measured if one.family == "as-is"), serial)

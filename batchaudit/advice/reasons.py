@@ -9,7 +9,7 @@ from batchaudit.advice.model import Compared, Option, Question, Reason
 from batchaudit.advice.units import digits, seconds, size, times
 from batchaudit.analysis.timing import Timing
 
-_LONG_PAUSE = 4.0
+_LONG_PAUSE = 10.0
 """Batches that could have come between two epochs: what is less is not worth a word."""
 _PARALLEL = 1.5
 """Two threads that make this many times as many batches as one are worth having."""
@@ -44,12 +44,23 @@ def of_option(compared: Compared) -> Reason | None:
     ends = f"{times(compared.speed_up.low)} to {times(compared.speed_up.high)}"
     rate = f"{digits(option.timing.rate.middle)} batches a second"
     text = f"{option.strategy} gives {most}measured {times(compared.speed_up.middle)} ({ends}), {rate}"
-    pause = option.timing.pause
-    if pause is not None and pause.middle * option.timing.rate.middle >= _LONG_PAUSE:
-        text += f"; between two epochs it stands still for {seconds(pause.middle)}"
     if option.causes:
         return Reason("defect", f"{text}; but the audit found {', '.join(option.causes)} with it")
     return Reason("measured", text)
+
+
+def of_pauses(question: Question) -> list[Reason]:
+    """Which strategies stand still between two epochs, and for how long."""
+    told = [
+        f"{one.strategy} for {seconds(one.timing.pause.middle)}"
+        for one in question.options
+        if one.timing is not None and one.timing.pause is not None
+        if one.timing.pause.middle * one.timing.rate.middle >= _LONG_PAUSE
+    ]
+    if not told:
+        return []
+    text = f"between two epochs these stand still, which the rates have in them: {', '.join(told)}"
+    return [Reason("pause", f"{text}; the longer an epoch, the less that matters")]
 
 
 def of_choice(
