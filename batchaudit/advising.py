@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -95,10 +94,7 @@ def of_training(source: str, tables: Tables, kind: str) -> SourceAdvice | None:
     steps = timing.steps(tables)
     if steps is None:
         return None
-    found = timing.seen(tables)
-    if found is not None and kind == _DATASET:
-        found = replace(found, make=None, queued=None)
-    option = Option("live", "live", timing=found)
+    option = Option("live", "live", timing=_seen(tables, kind))
     return advise(Question(source, kind, (option,), steps=steps))
 
 
@@ -138,12 +134,21 @@ def row(strategy: str, kind: str, tables: Tables, hidden: Hidden) -> pd.DataFram
 def _timing(strategy: str, kind: str, tables: Tables | None, hidden: Hidden) -> Timing | None:
     clocked = hidden(for_advice(CLOCK, strategy))
     found = None if clocked is None else timing.clocked(clocked, CLOCK)
-    if found is None and tables is not None:
-        found = timing.seen(tables)
-    if found is not None and kind == _DATASET:
-        # Its look is a stage of the pipeline: what takes the time are TensorFlow's own stages before it.
-        return replace(found, make=None, busy=None, cores=None, queued=None)
-    return found
+    if found is None:
+        return None if tables is None else _seen(tables, kind)
+    return _of_kind(found, kind)
+
+
+def _seen(tables: Tables, kind: str) -> Timing | None:
+    found = timing.seen(tables)
+    return None if found is None else _of_kind(found, kind)
+
+
+def _of_kind(found: Timing, kind: str) -> Timing:
+    if kind != _DATASET:
+        return found
+    # Its look is a stage of the pipeline: what takes the time are TensorFlow's own stages before it.
+    return replace(found, make=None, busy=None, cores=None, queued=None)
 
 
 def _option(one: Measured, by_design: set[str], manifest: Manifest, hidden: Hidden) -> Option:
@@ -183,10 +188,10 @@ def _sizes(tables: Tables) -> tuple[float | None, float | None]:
 def _costs(tables: Tables | None) -> Costs:
     if tables is None:
         return Costs()
-    texts = [text for text in tables.hooks["text"].astype(str) if text.startswith(f"{COSTS} {{")]
-    if not texts:
+    costs = tables.told(COSTS)
+    if not costs:
         return Costs()
-    told: Mapping[str, Any] = json.loads(texts[-1].partition(" ")[2])
+    told = costs[-1]
     sending: Mapping[str, Any] = told["sending"] or {}
 
     def of(name: str) -> Spread | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -66,23 +65,9 @@ class Evidence:
         return None if self.baseline.first is None else walk(self.baseline.first, self.baseline)
 
     def told(self, probe: str) -> dict[str, Any] | None:
-        """What a probe logged in words: its name, a space, and a JSON object.
-
-        Args:
-            probe: its name.
-
-        Returns:
-            The last object; None where there is none.
-        """
+        """The last object that a probe logged (`Tables.told`); None where there is none."""
         probed = self.probes.get(probe)
-        if probed is None:
-            return None
-        texts = probed.hooks["text"].astype(str)
-        said = texts[texts.str.startswith(f"{probe} ")]
-        if said.empty:
-            return None
-        told: dict[str, Any] = json.loads(said.iloc[-1].partition(" ")[2])
-        return told
+        return next(reversed(probed.told(probe)), None) if probed is not None else None
 
     @property
     def items(self) -> int | None:

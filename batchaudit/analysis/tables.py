@@ -5,6 +5,7 @@ Requires pandas.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, wraps
@@ -111,6 +112,18 @@ class Tables:
     hooks: pd.DataFrame
     raised: pd.DataFrame
     samples: pd.DataFrame
+
+    def told(self, probe: str) -> list[dict[str, Any]]:
+        """What a probe logged in words, in hooks: its name, a space, and a JSON object.
+
+        Args:
+            probe: its name.
+
+        Returns:
+            The objects, the oldest first.
+        """
+        texts = self.hooks["text"].astype(str)
+        return [json.loads(text.partition(" ")[2]) for text in texts if text.startswith(f"{probe} {{")]
 
     @cached_property
     def ids_known(self) -> bool:

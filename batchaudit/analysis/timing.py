@@ -5,7 +5,6 @@ Requires pandas.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -77,13 +76,12 @@ def clocked(tables: Tables, probe: str) -> Timing | None:
 
     Args:
         tables: their events.
-        probe: what their hooks' texts begin with; a JSON object of each round follows.
+        probe: under which name each round was logged (`Tables.told`).
 
     Returns:
         None where too few batches came to say anything.
     """
-    texts = tables.hooks["text"].astype(str)
-    rounds = [json.loads(text.partition(" ")[2]) for text in texts if text.startswith(f"{probe} {{")]
+    rounds = tables.told(probe)
     seen_of = [(one, part) for one in rounds if (part := _round(tables, one)) is not None]
     parts = [part for one, part in seen_of if not one.get("step_time")]
     if not parts:

@@ -7,7 +7,7 @@ the clocks.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 from batchaudit import strategies
@@ -52,34 +52,6 @@ class Limit:
         return self.is_over
 
 
-@dataclass
-class Clocked(Job):
-    """A job that ends when enough was seen.
-
-    Attributes:
-        limit: says when that is.
-        memory: looks at the workers' memory.
-        step_time: seconds that the consumer takes for each batch.
-    """
-
-    limit: Limit = field(default_factory=lambda: Limit(1.0, 1))
-    memory: Memory = field(default_factory=Memory)
-    step_time: float = 0.0
-
-    def deliver(self, batch: object, epoch: int, step: int, ticket: int = 0) -> None:
-        """Notes that a batch arrived.
-
-        Raises:
-            WorkerError: enough was seen.
-        """
-        self.recorder.deliver(batch, epoch=self.begin + epoch, step=step, ticket=ticket)
-        self.memory.look()
-        if self.limit.count():
-            raise WorkerError("enough was seen")
-        if self.step_time:
-            time.sleep(self.step_time)
-
-
 def clock(
     job: Job, strategy: Strategy, seconds: float, round_: int, workers: int, step_time: float = 0.0
 ) -> dict[str, Any]:
@@ -104,9 +76,15 @@ def clock(
     """
     memory, limit = Memory(), Limit(seconds, WARM_UP * max(1, workers))
     begin = round_ * EPOCHS
-    parts = {name: getattr(job, name) for name in Job.__dataclass_fields__}
-    parts |= {"epochs": EPOCHS, "begin": begin}
-    timed = Clocked(**parts, limit=limit, memory=memory, step_time=step_time)
+
+    def take(epoch: int, step: int) -> None:
+        memory.look()
+        if limit.count():
+            raise WorkerError("enough was seen")
+        if step_time:
+            time.sleep(step_time)
+
+    timed = replace(job, epochs=EPOCHS, begin=begin, on_batch=take)
     began = time.monotonic_ns()
     try:
         strategies.drive(timed, strategy)
