@@ -178,6 +178,7 @@ def train(rank, store):
     data = list(range(16))
     for batch in DataLoader(data, batch_size=4, sampler=DistributedSampler(data, shuffle=False)):
         pass
+    distributed.barrier()  # or it may be gone while the other is still connecting
     distributed.destroy_process_group()
 
 if __name__ == "__main__":

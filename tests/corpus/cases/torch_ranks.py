@@ -223,6 +223,7 @@ def _fit_early_or_late(store: str, late: bool, audit: ba.Audit, rank: int, world
     for _ in range(EPOCHS):
         for _batch in loader:
             pass
+    dist.barrier()  # or it may be gone while the other is still connecting
     dist.destroy_process_group()
 
 
@@ -233,6 +234,7 @@ def _audit_early_or_late(late: bool) -> Any:
 
 def _bare_early_or_late(store: str, late: bool, rank: int) -> list[int]:
     seen = passes(early_or_late(store, late, rank, WORLD), 1, which)[0]
+    dist.barrier()  # or it may be gone while the other is still connecting
     dist.destroy_process_group()
     return seen
 
