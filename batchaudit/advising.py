@@ -11,6 +11,7 @@ import pandas as pd
 
 from batchaudit.advice import Costs, Option, Question, SourceAdvice, advise
 from batchaudit.analysis import timing
+from batchaudit.analysis.evidence import family_of
 from batchaudit.analysis.spread import Spread, spread
 from batchaudit.analysis.tables import Tables
 from batchaudit.analysis.timing import Timing
@@ -162,7 +163,7 @@ def _option(one: Measured, by_design: set[str], manifest: Manifest, hidden: Hidd
         refused = "too few batches came"
     return Option(
         asked.strategy,
-        asked.strategy.split(",")[0].split(":")[0],
+        family_of(asked.strategy),
         asked.workers,
         found,
         tuple(dict.fromkeys(it.cause for it in serious)),

@@ -20,31 +20,18 @@ def lines(effort: Effort) -> Iterator[Line]:
     """See `subjects`."""
     large = np.random.default_rng(0).random((32, 224, 224, 3), np.float32)
     flat = large.data.cast("B")
-    rounds = effort.rounds(21)
+
+    def line(baseline: Callable[[], None], against: str, rounds: int, target: Target | None = None) -> Line:
+        times, theirs = in_turns(
+            lambda: beside(lambda: fingerprint(large)), baseline, rounds=effort.rounds(rounds), clock=_clock
+        )
+        what = "19 MB beside a busy Python thread"
+        return compared(what, times, theirs, unit="ms", against=against, target=target)
+
     with _busy_thread() as beside:
-        ours, baseline = in_turns(
-            lambda: beside(lambda: fingerprint(large)), lambda: _timed(lambda: fingerprint(large)),
-            rounds=rounds, clock=_clock,
-        )  # fmt: skip
-        yield compared(
-            "19 MB beside a busy Python thread",
-            ours,
-            baseline,
-            unit="ms",
-            against="the same alone",
-            target=Target(3),
-        )
-        ours, baseline = in_turns(
-            lambda: beside(lambda: fingerprint(large)), lambda: beside(lambda: hashlib.md5(flat).digest()),
-            rounds=effort.rounds(7), clock=_clock,
-        )  # fmt: skip
-        yield compared(
-            "19 MB beside a busy Python thread",
-            ours,
-            baseline,
-            unit="ms",
-            against="md5 of its memory, beside it too",
-        )
+        yield line(lambda: _timed(lambda: fingerprint(large)), "the same alone", 21, Target(3))
+        md5 = "md5 of its memory, beside it too"
+        yield line(lambda: beside(lambda: hashlib.md5(flat).digest()), md5, 7)
 
 
 # The busy thread is let run before a call and stopped after it: only the call itself is timed.

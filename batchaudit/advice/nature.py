@@ -40,7 +40,6 @@ def nature(question: Question, serial: Timing | None) -> tuple[str, list[Reason]
         f"making a batch{large} takes {seconds(make)}: the processor is busy for {seconds(min(busy, make))}"
     )
     reasons = [Reason("make", f"{made}, {waits}")]
-    together = question.costs.together
     costs = question.costs
     sending = 0.0 if costs.send is None or costs.receive is None else costs.send.middle + costs.receive.middle
     if _CHEAP <= make < min(_CHEAP_TO_SEND, sending):
@@ -56,11 +55,12 @@ def nature(question: Question, serial: Timing | None) -> tuple[str, list[Reason]
     if serial.cores is not None and serial.cores >= _SEVERAL:
         used = f"it keeps {serial.cores:.1f} cores busy by itself: workers would share those"
         return OWN_THREADS, [*reasons, Reason("own-threads", used)]
-    if together is None or question.costs.busy_machine or question.costs.cores == 1:
+    together = costs.together
+    if together is None or costs.busy_machine or costs.cores == 1:
         return "", reasons
     ends = f"{times(together.low)} to {times(together.high)}"
     said = f"two threads make {times(together.middle)} as many batches as one ({ends})"
-    if question.costs.shares:
+    if costs.shares:
         holds = f"{said}: it holds Python's interpreter, which threads share"
         return HOLDS, [*reasons, Reason("holds-interpreter", holds)]
     return RELEASES, [

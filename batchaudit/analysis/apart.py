@@ -148,7 +148,7 @@ def _with_ids(tables: Tables) -> pd.DataFrame:
 
 def _by_content_alone(tables: Tables, baseline: Baseline, who: str) -> Apart:
     unseen = tables.delivered["flags"] & (NO_SAMPLES | UNHASHABLE)
-    if bool((unseen > 0).any()) or not _all_sampled(tables):
+    if bool((unseen > 0).any()) or not tables.sampled:
         return Apart("", why="not every batch could be hashed sample by sample")
     rows = by_content(tables).rows
     if baseline.fixed_samples or _comes_again(rows, who):
@@ -157,10 +157,6 @@ def _by_content_alone(tables: Tables, baseline: Baseline, who: str) -> Apart:
     return Apart(
         "", why=f"no content came twice: which samples are the same item is not known: {GIVE_KEY}{more}"
     )
-
-
-def _all_sampled(tables: Tables) -> bool:
-    return bool((np.bincount(tables.delivered_samples[1], minlength=len(tables.delivered)) > 0).all())
 
 
 def _comes_again(rows: pd.DataFrame, who: str) -> bool:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from batchaudit.analysis import codes
 from batchaudit.analysis.tables import UNHASHABLE, Digests, Tables
+
+Array = np.ndarray[Any, Any]
 
 
 def short(content: int) -> str:
@@ -23,7 +27,7 @@ def hashed_by_sample(tables: Tables) -> bool:
     delivered = tables.delivered
     if delivered.empty or bool((delivered["flags"] & UNHASHABLE).any()):
         return False
-    return bool((np.bincount(tables.delivered_samples[1], minlength=len(delivered)) > 0).all())
+    return tables.sampled
 
 
 def recurring(rows: pd.DataFrame, column: str = "item") -> float | None:
@@ -40,7 +44,20 @@ def recurring(rows: pd.DataFrame, column: str = "item") -> float | None:
     item, items = codes.numbered(rows[column].to_numpy())
     number, _ = codes.numbered(epoch, item)
     each = codes.first_rows(number)
-    epoch, item = epoch[each], item[each]
+    return come_again(epoch[each], item[each], items)
+
+
+def come_again(epoch: Array, item: Array, items: int) -> float | None:
+    """Which part of the items of later epochs were in an earlier one.
+
+    Args:
+        epoch: int64, shape (n,): an epoch of each item that is in it; no pair comes twice.
+        item: int64, from 0, shape (n,).
+        items: what all of them are below.
+
+    Returns:
+        None with one epoch.
+    """
     later = epoch > epoch.min(initial=np.iinfo(np.int64).max)
     if not later.any():
         return None

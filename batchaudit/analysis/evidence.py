@@ -14,6 +14,11 @@ from batchaudit.analysis.tables import LIVE, UNHASHABLE, Tables, chosen
 from batchaudit.analysis.walk import Walk, walk
 
 
+def family_of(strategy: str) -> str:
+    """A strategy without its number of workers and options."""
+    return strategy.split(",")[0].split(":")[0]
+
+
 @dataclass(frozen=True)
 class Evidence:
     """One run's tables and figures, with what is known of how it was driven.
@@ -88,7 +93,7 @@ class Evidence:
     @property
     def family(self) -> str:
         """The strategy without its number of workers and options."""
-        return self.strategy.split(",")[0].split(":")[0]
+        return family_of(self.strategy)
 
     @property
     def framework(self) -> str:

@@ -156,7 +156,7 @@ def sequences(tables: Tables, walk: Walk) -> tuple[str, dict[int, np.ndarray[Any
         return walk.by, walk.orders
     labels, epochs = tables.epochs
     rows, place = tables.delivered_samples
-    if len(rows) and len(codes.starts(place)) == len(tables.delivered):
+    if len(rows) and tables.sampled:
         values, epochs = rows["digest"].to_numpy(), epochs[place]
     else:  # what has no samples, such as ragged batches
         values = tables.delivered["digest_lo"].to_numpy()

@@ -14,6 +14,7 @@ import pandas as pd
 
 from batchaudit.analysis import sequences
 from batchaudit.analysis.codes import Pairs, least, pairs, ranked, starts
+from batchaudit.analysis.contents import come_again
 from batchaudit.analysis.tables import NO_SAMPLES, UNHASHABLE, Tables
 
 Array = np.ndarray[Any, Any]
@@ -130,7 +131,9 @@ def overlap(training: Part, validation: Part) -> Overlap:
     trained_codes, validated_codes = sequences.codes(*([column] for column in values))
     count = int(max(trained_codes.max(initial=-1), validated_codes.max(initial=-1))) + 1
     trained, validated = _seen(training.tables, trained_codes), _seen(validation.tables, validated_codes)
-    repeated, validation_repeated = _repeated(trained, count), _repeated(validated, count)
+    repeated, validation_repeated = (
+        come_again(seen.met.group, seen.met.item, count) for seen in (trained, validated)
+    )
     blank = np.zeros(count, bool)
     for seen in (trained, validated) if not by_id else ():
         blank[_blank(seen)] = True
@@ -206,15 +209,6 @@ class _Seen:
 def _seen(tables: Tables, code: Array, row: Array | None = None) -> _Seen:
     row = np.arange(len(code)) if row is None else row
     return _Seen(tables, row, code, pairs(tables.epochs[1][tables.delivered_samples[1][row]], code))
-
-
-def _repeated(seen: _Seen, count: int) -> float | None:
-    """Which part of the samples of later epochs were in an earlier epoch."""
-    ordinal, code = seen.met.group, seen.met.item
-    later = ordinal > ordinal.min(initial=np.iinfo(np.int64).max)
-    if not later.any():
-        return None
-    return float((least(code, ordinal, count)[code] < ordinal)[later].mean())
 
 
 def _blank(seen: _Seen) -> Array:

@@ -132,6 +132,12 @@ class Tables:
         return len(ids) > 0 and not bool(ids.isna().any())
 
     @cached_property
+    def sampled(self) -> bool:
+        """Whether every delivered batch was hashed sample by sample."""
+        counts = np.bincount(self.delivered_samples[1], minlength=len(self.delivered))
+        return bool((counts > 0).all())
+
+    @cached_property
     def delivered_samples(self) -> tuple[pd.DataFrame, Array]:
         """The samples of what was delivered, in the order of delivery; see `in_order`."""
         rows, place = self._delivered_rows

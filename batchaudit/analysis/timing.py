@@ -143,10 +143,9 @@ def _at_once(made: pd.DataFrame, where: np.ndarray[Any, Any] | None = None) -> i
     known = (epoch >= 0) & (worker >= 0)
     if not known.any():
         return 0
-    width = int(worker.max()) + 1
-    place = epoch if where is None else epoch * (int(where.max()) + 1) + where
-    pairs = pd.unique(place[known] * width + worker[known])
-    return int(np.unique(pairs // width, return_counts=True)[1].max())
+    columns = (epoch,) if where is None else (epoch, where)
+    group, groups = codes.numbered(*(column[known] for column in columns))
+    return int(codes.different(group, worker[known], groups).max())
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def walk(tables: Tables, baseline: Baseline) -> Walk:
     """
     if tables.ids_known:
         return by_id(tables)
-    if baseline.fixed_samples and _of_samples(tables):
+    if baseline.fixed_samples and len(tables.delivered) and tables.sampled:
         return by_content(tables)
     indices = tables.produced["index"].reindex(tables.delivered["made"])
     if len(indices) and bool((indices >= 0).all()):
@@ -103,12 +103,6 @@ def sizes(rows: pd.DataFrame) -> pd.DataFrame:
     pairs = codes.pairs(epoch, codes.numbered(rows["item"].to_numpy())[0])
     size, different = (np.bincount(each, minlength=len(labels)) for each in (epoch, pairs.group))
     return pd.DataFrame({"size": size, "nunique": different}, index=labels)
-
-
-def _of_samples(tables: Tables) -> bool:
-    """Whether all that was delivered was hashed sample by sample."""
-    counts = np.bincount(tables.delivered_samples[1], minlength=len(tables.delivered))
-    return len(counts) > 0 and bool((counts > 0).all())
 
 
 def _samples(tables: Tables, column: str) -> pd.DataFrame:
