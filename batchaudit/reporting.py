@@ -13,12 +13,13 @@ import pandas as pd
 from batchaudit import advising
 from batchaudit.advice import Advice, SourceAdvice
 from batchaudit.advising import Measured
-from batchaudit.analysis import seeds, uniqueness, workers
+from batchaudit.analysis import coverage, emission, overlap, seeds, uniqueness, workers
 from batchaudit.analysis.baseline import Baseline
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.ranks import Ranks
 from batchaudit.analysis.splits import Part
 from batchaudit.analysis.tables import LIVE, Tables, handed_over, in_order, tables
+from batchaudit.analysis.walk import walk
 from batchaudit.diagnosis import diagnose, diagnose_attempts, diagnose_ranks, resume_replay, split_leak
 from batchaudit.diagnosis.finding import NOT_OBSERVABLE, Finding, Verdict
 from batchaudit.journal import manifest as manifests
@@ -92,6 +93,8 @@ def _build(folders: Sequence[Path], log: Log, attempt: int | None, rank: int | N
     parts = [_Attempt(folders[0].name, number, log, events, asked, frames) for number in shown]
     runs = [part.run(*entry) for part in parts for entry in part.entries()]
     between = [judged for part in parts for judged in part.between()]
+    for part in parts:
+        part.cover()
     between += _between_attempts(parts)
     return Report(
         runs=tuple(runs),
@@ -107,11 +110,14 @@ def _build(folders: Sequence[Path], log: Log, attempt: int | None, rank: int | N
         across=tuple(finding for finding, _ in between if finding is not None),
         across_verdicts=tuple(dict.fromkeys(verdict for _, verdict in between)),
         timing=frames.of("timing"),
+        emitted=frames.of("emitted"),
+        coverage=frames.of("coverage"),
+        overlap=frames.of("overlap"),
         advice=Advice(tuple(one for part in parts[-1:] for one in part.advice(log.health.complete))),
     )
 
 
-_FRAMES = ("epochs", "workers", "batches", "pooled", "timing")
+_FRAMES = ("epochs", "workers", "batches", "pooled", "timing", "emitted", "coverage", "overlap")
 
 
 class Frames:
@@ -227,6 +233,7 @@ class _Attempt:
         self._frames.add(made, "epochs", evidence.epochs)
         self._frames.add(made, "workers", evidence.shares)
         self._frames.add(made, "batches", uniqueness.batches(table))
+        self._frames.add(made, "emitted", emission.emitted(table))
         self._frames.add(
             made, "timing", advising.row(entry.strategy, evidence.kind, table, self._hidden(source, rank))
         )
@@ -304,6 +311,19 @@ class _Attempt:
             figures = uniqueness.epochs(pooled, Baseline())
             self._frames.add(Run(self._run, source, strategy, attempt=self._number), "pooled", figures)
         return several
+
+    def cover(self) -> None:
+        """How often each stored sample was seen by all ranks together, and what they have in common."""
+        of_ranks: dict[tuple[str, str], list[Evidence]] = {}
+        for (source, strategy, _), evidence in self.evidence.items():
+            of_ranks.setdefault((source, strategy), []).append(evidence)
+        for (source, strategy), several in of_ranks.items():
+            first = several[0]
+            table = first.tables if len(several) == 1 else self._pooled(source, strategy)
+            walked = first.walk if len(several) == 1 else walk(table, first.baseline)
+            made = Run(self._run, source, strategy, attempt=self._number, rank=first.rank)
+            self._frames.add(made, "coverage", coverage.coverage(walked, first.serial_walk, first.items))
+            self._frames.add(made, "overlap", overlap.overlap(table))
 
     def _parts(self) -> list[Part]:
         """The live sources, each over all ranks."""

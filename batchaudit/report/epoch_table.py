@@ -30,20 +30,21 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-def epoch_table(epochs: pd.DataFrame) -> Table:
+def epoch_table(epochs: pd.DataFrame, whole: bool = False) -> Table:
     """Writes the epochs of one run.
 
     Args:
         epochs: rows of `Report.epochs` of one run.
+        whole: whether to write all of a long one.
 
     Returns:
-        The table; the middle of a long one is left out, and a note says so.
+        The table; where it is long and not wanted whole, the middle is left out, and a note says so.
     """
     rows = epochs.to_dict("records")
     columns = [column for column in _COLUMNS if column.heading != "probes" or _any_probe(rows)]
     written = [tuple(column.write(row) for column in columns) for row in rows]
     notes = _notes(columns, rows)
-    if len(rows) > MOST_ROWS:
+    if len(rows) > MOST_ROWS and not whole:
         notes.insert(0, _left_out(rows[ENDS:-ENDS], len(rows)))
         gap = ("…",) * len(columns)
         written = [*written[:ENDS], gap, *written[-ENDS:]]

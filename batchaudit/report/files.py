@@ -18,7 +18,7 @@ from batchaudit.report.model import SCHEMA_VERSION, Report, Run
 if TYPE_CHECKING:
     import pandas as pd
 
-_TABLES = ("epochs", "workers", "batches", "pooled", "timing")
+_TABLES = ("epochs", "workers", "batches", "pooled", "timing", "emitted", "coverage", "overlap")
 # Tags of what an object column may hold and JSON does not know.
 _PAIRS, _MISSING = "@pairs", "@missing"
 

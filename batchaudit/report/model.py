@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchaudit.advice import Advice
 from batchaudit.diagnosis.finding import SEVERITIES, Finding, Verdict
+from batchaudit.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,6 +72,12 @@ class Report:
         across: what is wrong between ranks, attempts or sources.
         across_verdicts: what the evidence says about causes that lie between them.
         timing: pandas frame, one row a run: how fast it was; times in seconds, rates a second.
+        emitted: pandas frame, one row a batch that a worker made, with the states of the random streams
+            before it: what a picture has room for, the beginning and the end of a long run.
+        coverage: pandas frame, one row a piece of neighbouring stored samples: how many of them were seen,
+            and how often. Of several ranks it is over all of them, under the first.
+        overlap: pandas frame, one row a pair of workers, ranks or epochs: which share of their batches they
+            have in common. Of several ranks it is under the first.
         advice: which strategy is worth its cost, for each source.
     """
 
@@ -87,6 +94,9 @@ class Report:
     across: tuple[Finding, ...] = ()
     across_verdicts: tuple[Verdict, ...] = ()
     timing: pd.DataFrame = field(default_factory=_no_rows)
+    emitted: pd.DataFrame = field(default_factory=_no_rows)
+    coverage: pd.DataFrame = field(default_factory=_no_rows)
+    overlap: pd.DataFrame = field(default_factory=_no_rows)
     advice: Advice = field(default_factory=Advice)
 
     @property
@@ -115,22 +125,68 @@ class Report:
         """The row of `timing` that belongs to one run, if there is one."""
         return _of(self.timing, run)
 
-    def plot(self, kind: str, ax: Axes | None = None) -> Axes:
+    def emitted_of(self, run: Run) -> pd.DataFrame:
+        """The rows of `emitted` that belong to one run."""
+        return _of(self.emitted, run)
+
+    def coverage_of(self, run: Run) -> pd.DataFrame:
+        """The rows of `coverage` that belong to one run, or to it and the other ranks."""
+        return _of(self.coverage, run, of_all_ranks=True)
+
+    def overlap_of(self, run: Run) -> pd.DataFrame:
+        """The rows of `overlap` that belong to one run, or to it and the other ranks."""
+        return _of(self.overlap, run, of_all_ranks=True)
+
+    def run(self, strategy: str | None = None, source: str | None = None) -> Run:
+        """One of the runs.
+
+        Args:
+            strategy: the first with this strategy; by default the first with the most severe finding.
+            source: the first of this source; by default of any.
+
+        Returns:
+            The run.
+
+        Raises:
+            UsageError: there is none, or no such one.
+        """
+        runs = [run for run in self.runs if source is None or run.source == source]
+        if strategy is not None:
+            runs = [run for run in runs if run.strategy == strategy]
+        if not runs:
+            there = ", ".join(dict.fromkeys(f"{run.strategy} of {run.source}" for run in self.runs))
+            wanted = " of ".join(repr(one) for one in (strategy, source) if one is not None)
+            raise UsageError(f"there is no run {wanted} in this report: it has {there or 'none'}.")
+        # The most severe first; what was skipped has nothing to show.
+        return min(runs, key=lambda run: (run.skipped is not None, _severity(run)))
+
+    def plot(
+        self, kind: str, ax: Axes | None = None, *, strategy: str | None = None, source: str | None = None
+    ) -> Axes:
         """Draws one picture of the report; needs matplotlib.
 
         Args:
-            kind: "timing": how long a batch takes to make and to wait for under each strategy, and its rate.
+            kind: of all runs: "unique", how many batches and samples of each epoch were different, beside
+                what was expected; "timing", how long a batch takes to make and to wait for under each
+                strategy. Of one run: "lanes", which worker emitted which batch; "overlap", which batches two
+                workers (or ranks, or epochs) have in common; "streams", the random states that batches were
+                made from; "coverage", how often each sample was seen.
             ax: where to draw; by default new axes.
+            strategy: of a picture of one run, which; by default the one with the most severe finding.
+            source: the same.
 
         Returns:
             The axes.
 
         Raises:
-            UsageError: there is no such plot, or nothing to draw.
+            UsageError: there is no such plot, no such run, or nothing to draw.
         """
-        from batchaudit.report.plots import plot
+        from batchaudit.report.plots import OF_REPORT, plot
 
-        return plot(self, kind, ax)
+        of_one = strategy is not None or source is not None
+        if of_one and kind in OF_REPORT:
+            raise UsageError(f"the plot {kind!r} is of all runs: leave out strategy= and source=.")
+        return plot(self, kind, ax, self.run(strategy, source) if of_one else None)
 
     def to_dict(self) -> dict[str, Any]:
         """The document that `--json` prints: plain values only."""
@@ -187,10 +243,17 @@ class Report:
         return as_fragment(self)
 
 
-def _of(frame: pd.DataFrame, run: Run) -> pd.DataFrame:
+def _of(frame: pd.DataFrame, run: Run, of_all_ranks: bool = False) -> pd.DataFrame:
     if frame.empty:
         return frame
-    rows = (frame["attempt"] == run.attempt) & (frame["rank"] == run.rank)
+    rows = frame["attempt"] == run.attempt
+    if not of_all_ranks:
+        rows &= frame["rank"] == run.rank
     for name in ("run", "source", "strategy"):
         rows &= frame[name] == getattr(run, name)
     return frame[rows]
+
+
+def _severity(run: Run) -> int:
+    """The place of a run's most severe finding among the severities; behind them where it has none."""
+    return min((SEVERITIES.index(one.severity) for one in run.findings), default=len(SEVERITIES))

@@ -44,6 +44,7 @@ class RunView:
     """One run.
 
     Attributes:
+        run: the run itself, the first of those that are shown as one; None for what lies between runs.
         title: the strategy, after the source's name where a report has several sources or runs.
         status: what colours it: a severity, "ok", "skipped", "failed" (it ended early) or "incomplete".
         sentence: the run in one sentence.
@@ -55,6 +56,7 @@ class RunView:
         verdicts: one for each cause.
     """
 
+    run: Run | None
     title: str
     status: str
     sentence: str
@@ -145,6 +147,7 @@ def _across(report: Report) -> tuple[RunView, ...]:
     causes = ", ".join(dict.fromkeys(cells.clean_line(finding.cause) for finding in report.across))
     return (
         RunView(
+            run=None,
             title=f"between {_between(report)}",
             status=next((severity for severity in SEVERITIES if severity in found), "ok"),
             sentence=causes or "nothing found",
@@ -213,6 +216,7 @@ def _run(report: Report, run: Run, title: str) -> RunView:
     epochs = report.epochs_of(run)
     repeats = len(epochs) > 0 and bool((epochs["unique"] < epochs["delivered"]).any())
     return RunView(
+        run=run,
         title=title,
         status=_status(report, run, epochs),
         sentence=_sentence(report, run, epochs, repeats),

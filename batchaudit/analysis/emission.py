@@ -1,0 +1,107 @@
+"""Which worker emitted what, in order: as much of it as a picture can show. Requires pandas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from batchaudit.analysis import codes, seeds
+from batchaudit.analysis.tables import Tables
+
+MOST_LANES, MOST_PLACES, MOST_EPOCHS = 64, 360, 6
+"""A picture has no more lanes, places beside each other and epochs than these."""
+
+Array = np.ndarray[Any, Any]
+
+
+def emitted(tables: Tables) -> pd.DataFrame:
+    """The batches that the workers made, those in the middle of a long run left out.
+
+    Of more than `MOST_EPOCHS` epochs the first and the last are kept; of an epoch with more steps than there
+    is room for, its beginning and its end; of more than `MOST_LANES` workers of an epoch, the first.
+
+    Args:
+        tables: the events of one source and strategy.
+
+    Returns:
+        A row a produced batch, looks ahead aside. Columns `epoch` (of its delivery; for one that was never
+        delivered, that of the batch before it), `local_step` (counts within worker and epoch), `lane` (which
+        of the epoch's workers made it), `worker`, `digest`, `copies` (how often the epoch's workers made that
+        batch), `delivered`, and for each random stream that moved `rng_<stream>`, its state before the
+        batch. Then how many there are in all: `epochs`, `steps` (in the epoch's longest lane) and `lanes`.
+    """
+    made = tables.produced
+    rows = np.flatnonzero(~made["probe"].to_numpy() & (made["worker"].to_numpy() >= 0))
+    worker, delivered = made["worker"].to_numpy()[rows], made["delivered"].to_numpy()[rows]
+    epoch = _placed(made["epoch"].to_numpy()[rows], worker)
+    step = codes.count_within(codes.numbered(worker, epoch)[0])
+    lane, most = lanes(worker, epoch)
+    labels, place = codes.ranked(epoch)
+    epochs = len(labels)
+    longest = np.zeros(epochs, np.int64)
+    np.maximum.at(longest, place, step + 1)
+    shown = _shown(place, step, longest) & (lane < MOST_LANES)
+    digest = made["digest_hi"].to_numpy(np.uint64)[rows]
+    content = codes.numbered(place, digest)[0]
+    copies = np.bincount(content)[content] if len(content) else content
+    columns: dict[str, Any] = {
+        "epoch": epoch[shown],
+        "local_step": step[shown],
+        "lane": lane[shown],
+        "worker": worker[shown],
+        "digest": hexadecimal(digest[shown]),
+        "copies": copies[shown],
+        "delivered": delivered[shown],
+    }
+    for stream in seeds.moved_streams(tables):
+        state = made[f"rng_{stream}_before"].to_numpy(np.uint64)[rows[shown]]
+        columns[f"rng_{stream}"] = hexadecimal(state)
+    columns |= {"epochs": epochs, "steps": longest[place[shown]], "lanes": most}
+    return pd.DataFrame(columns)
+
+
+def hexadecimal(values: Array) -> list[str]:
+    """64-bit numbers as 16 digits each."""
+    digits = values.astype(">u8").tobytes().hex()
+    return [digits[at : at + 16] for at in range(0, len(digits), 16)]
+
+
+def _placed(epoch: Array, worker: Array) -> Array:
+    """Gives what was never delivered the epoch of what its worker made before it, or else after it."""
+    lost = epoch < 0
+    if not lost.any():
+        return epoch
+    known = pd.Series(epoch, dtype=float).mask(lost).groupby(worker)
+    placed: Array = known.ffill().fillna(known.bfill()).fillna(0).to_numpy(np.int64)
+    return placed
+
+
+def lanes(worker: Array, epoch: Array) -> tuple[Array, int]:
+    """Which lane each batch stands in, and how many there are.
+
+    A worker keeps its lane. Where each epoch has workers of its own, they take the lanes of those before.
+    """
+    if not len(worker):
+        return worker, 0
+    pairs = np.unique(np.stack([epoch, worker]), axis=1)
+    first = codes.starts(pairs[0])
+    most = int(np.diff(first, append=pairs.shape[1]).max())
+    known = int(worker.max()) + 1
+    if known <= most:
+        return worker, known
+    in_epoch = np.arange(pairs.shape[1]) - np.repeat(first, np.diff(first, append=pairs.shape[1]))
+    where = np.searchsorted(pairs[0] * known + pairs[1], epoch * known + worker)
+    return in_epoch[where], most
+
+
+def _shown(place: Array, step: Array, longest: Array) -> Array:
+    """Which batches there is room for."""
+    epochs = len(longest)
+    half = MOST_EPOCHS // 2
+    chosen = (place < half) | (place >= epochs - half) if epochs > MOST_EPOCHS else np.ones(len(place), bool)
+    room = MOST_PLACES // max(1, min(epochs, MOST_EPOCHS))
+    at_end = step >= longest[place] - room // 2
+    fits: Array = (longest[place] <= room) | (step < room // 2) | at_end
+    return chosen & fits

@@ -1,0 +1,67 @@
+"""The data behind a page's tables and pictures, in the page itself, as files to be saved."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batchaudit.report.document import to_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from batchaudit.report.model import Report
+
+_FRAMES = {
+    "epochs": "a row an epoch of a run",
+    "workers": "a row a worker of an epoch",
+    "pooled": "a row an epoch over all ranks",
+    "timing": "a row a run",
+    "coverage": "a row a piece of the stored samples",
+    "overlap": "a row a pair of workers, ranks or epochs",
+    "emitted": "a row a batch that a worker made, as in the pictures",
+    "batches": "a row a delivered batch",
+}
+_MOST_ROWS = 50_000
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file in the page.
+
+    Attributes:
+        name: of the file.
+        what: is in it.
+        url: `data:` and its content; "" where it is too large for a page.
+        rows: how many; 0 for a document.
+    """
+
+    name: str
+    what: str
+    url: str
+    rows: int = 0
+
+
+def downloads(report: Report) -> tuple[Download, ...]:
+    """The files of a report: the document, and each frame that has rows.
+
+    Args:
+        report: the report.
+    """
+    frames: dict[str, pd.DataFrame] = {name: getattr(report, name) for name in _FRAMES}
+    files = [
+        Download(
+            "report.json", "all figures, findings and verdicts", _url("application/json", to_json(report))
+        )
+    ]
+    for name, frame in frames.items():
+        if len(frame):
+            url = _url("text/csv", frame.to_csv(index=False)) if len(frame) <= _MOST_ROWS else ""
+            files.append(Download(f"{name}.csv", _FRAMES[name], url, len(frame)))
+    return tuple(files)
+
+
+def _url(kind: str, text: str) -> str:
+    # A file name that is no UTF-8 carries lone surrogates.
+    return f"data:{kind};charset=utf-8;base64,{base64.b64encode(text.encode('utf-8', 'replace')).decode()}"

@@ -1,0 +1,69 @@
+"""A picture as SVG that stands in a page: text in the page's colour, nothing loaded, no name twice."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from typing import TYPE_CHECKING, Any
+
+from batchaudit.report.plots import plot
+
+if TYPE_CHECKING:
+    from batchaudit.report.model import Report, Run
+
+_INK = "#010203"
+"""Stands for the page's own colour until the picture is in the page."""
+_STYLE: dict[Any, Any] = {
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "svg.fonttype": "none",  # text that can be searched and read aloud
+    "font.family": "sans-serif",
+}
+_NOT_SHOWN = re.compile(r"<metadata>.*?</metadata>|<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->", re.DOTALL)
+_NAMES = re.compile(r' id="([^"]*)"')
+
+
+def as_svg(report: Report, kind: str, number: int, run: Run | None = None) -> str:
+    """Draws a picture for a page.
+
+    Args:
+        report: the report.
+        kind: as for `Report.plot`.
+        number: of the picture in its page: what it names has this in its name.
+        run: of a picture of one run, which.
+
+    Returns:
+        An `<svg>` element.
+
+    Raises:
+        UsageError: there is nothing to draw.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context():
+        mpl.rcdefaults()  # not the style that the user has for pictures of their own
+        mpl.rcParams.update(_STYLE)
+        mpl.rcParams["svg.hashsalt"] = f"batchaudit {number}"
+        figure = Figure(layout="constrained")
+        axes = plot(report, kind, figure, run)
+        drawn = io.StringIO()
+        figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})
+    picture = _NOT_SHOWN.sub("", drawn.getvalue()).strip().replace(_INK, "currentColor")
+    label = html.escape(axes.get_title(loc="left").replace("\n", " "))
+    return _own_names(picture, number).replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+
+
+def _own_names(picture: str, number: int) -> str:
+    """Leaves out the names that nothing in the picture refers to, and makes the others the picture's own."""
+    used = {name for name in _NAMES.findall(picture) if f"#{name}" in picture}
+    picture = _NAMES.sub(lambda one: one[0] if one[1] in used else "", picture)
+    for name in used:
+        own = f"picture-{number}-{name}"
+        picture = picture.replace(f'id="{name}"', f'id="{own}"')
+        picture = re.sub(rf"#{re.escape(name)}(?=[\")])", f"#{own}", picture)
+    return picture
