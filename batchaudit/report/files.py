@@ -24,7 +24,7 @@ _PAIRS, _MISSING = "@pairs", "@missing"
 
 
 def save(report: Report, path: str | os.PathLike[str]) -> None:
-    """Writes a report: a page where the path ends in `.html`, a file for `load` where it ends in `.json`.
+    """Writes a report: `.html` for a page, `.json` for a file that `load` reads, `.md` for Markdown.
 
     The frames are kept with their types; their row labels are not.
 
@@ -42,8 +42,14 @@ def save(report: Report, path: str | os.PathLike[str]) -> None:
         write(path, as_page(report))
     elif ending == ".json":
         write(path, _to_file(report))
+    elif ending == ".md":
+        from batchaudit.report.markdown import as_markdown
+
+        write(path, as_markdown(report))
     else:
-        raise UsageError(f"cannot save a report as {os.fspath(path)!r}: the name must end in .html or .json.")
+        raise UsageError(
+            f"cannot save a report as {os.fspath(path)!r}: the name must end in .html, .json or .md."
+        )
 
 
 def load(path: str | os.PathLike[str]) -> Report:

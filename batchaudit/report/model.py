@@ -200,11 +200,18 @@ class Report:
 
         return to_json(self)
 
+    def to_markdown(self) -> str:
+        """The report as Markdown that fits a comment on a pull request."""
+        from batchaudit.report.markdown import as_markdown
+
+        return as_markdown(self)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the report to a file.
 
         Args:
-            path: ending in `.html` for a page, in `.json` for a file that `Report.load` reads.
+            path: ending in `.html` for a page, in `.json` for a file that `Report.load` reads, in `.md` for
+                Markdown.
 
         Raises:
             UsageError: another ending, or the file cannot be written.
