@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from batchaudit.errors import BatchauditError, FindingError, UsageError, WorkerError
 
 if TYPE_CHECKING:
+    from batchaudit import testing
     from batchaudit.auditing import audit
     from batchaudit.capture.fingerprint import fingerprint
     from batchaudit.comparing import compare
@@ -33,6 +34,7 @@ _WHERE = {
     "fingerprint": "batchaudit.capture.fingerprint",
     "load": "batchaudit.journal.reader",
 }
+_MODULES = ("testing",)
 
 __all__ = [
     "Audit",
@@ -49,10 +51,13 @@ __all__ = [
     "compare",
     "fingerprint",
     "load",
+    "testing",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"batchaudit.{name}")
     if name not in _WHERE:
         raise AttributeError(f"module 'batchaudit' has no attribute {name!r}")
     value = getattr(importlib.import_module(_WHERE[name]), name)
@@ -61,4 +66,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_WHERE})
+    return sorted({*globals(), *_WHERE, *_MODULES})
