@@ -65,5 +65,14 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def load_ipython_extension(ipython: Any) -> None:
+    """Adds `%%batchaudit` to a notebook: `%load_ext batchaudit`.
+
+    Args:
+        ipython: IPython's shell.
+    """
+    importlib.import_module("batchaudit.ipython").register(ipython)
+
+
 def __dir__() -> list[str]:
     return sorted({*globals(), *_WHERE, *_MODULES})

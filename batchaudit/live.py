@@ -32,12 +32,14 @@ class Audit:
 
     Args:
         folder: the run's folder; made if it is not there. A folder that holds a run gets its next attempt.
+        everything: whether to watch whatever the program gives to Keras, tf_keras, PyTorch or tf.data while
+            the audit is open, as `batchaudit run` does; then nothing need be wrapped.
 
     Raises:
         UsageError: the folder cannot be made.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], *, everything: bool = False) -> None:
         self._folder = Path(folder)
         rank = place().rank
         try:
@@ -49,7 +51,7 @@ class Audit:
             ) from None
         with suppress(OSError):  # a log that cannot be written must not stop a training
             Manifest(self._attempt, "", kind="live", rank=rank).write(self._folder)
-        self._watched = Watched(self._folder, self._attempt)
+        self._watched = Watched(self._folder, self._attempt, everything=everything)
         consumers.begin(self._watched)
 
     def wrap(

@@ -72,7 +72,18 @@ def _is_theirs(file: str) -> bool:
     return not any(folder in file for folder in _INSTALLED)
 
 
+def _cell(file: str) -> str:
+    """A cell of a notebook as IPython numbers it, `In[5]`; "" for a file."""
+    shells = sys.modules.get("IPython.core.interactiveshell")
+    shell = shells.InteractiveShell._instance if shells is not None else None
+    number = getattr(getattr(shell, "compile", None), "_filename_map", {}).get(file)
+    return "" if number is None else f"In[{number}]"
+
+
 def _shown(file: str) -> str:
+    cell = _cell(file)
+    if cell:
+        return cell
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     folder = os.path.dirname(os.path.abspath(script)) if script else os.getcwd()
     path = os.path.abspath(file)
