@@ -86,7 +86,7 @@ def test_a_page_is_saved(make_report, tmp_path):
 
 
 def test_another_ending_is_refused(make_report, tmp_path):
-    with pytest.raises(UsageError, match=r"must end in \.html or \.json"):
+    with pytest.raises(UsageError, match=r"must end in \.html, \.json or \.md"):
         make_report("sick").save(tmp_path / "report.pdf")
 
 

@@ -24,6 +24,7 @@ _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
 }
 _NOT_SHOWN = re.compile(r"<metadata>.*?</metadata>|<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->", re.DOTALL)
+_FONTS = re.compile(r"font-family: [^;\"]*")
 _NAMES = re.compile(r' id="([^"]*)"')
 
 
@@ -54,6 +55,7 @@ def as_svg(report: Report, kind: str, number: int, run: Run | None = None) -> st
         drawn = io.StringIO()
         figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})
     picture = _NOT_SHOWN.sub("", drawn.getvalue()).strip().replace(_INK, "currentColor")
+    picture = _FONTS.sub("font-family: sans-serif", picture)
     label = html.escape(axes.get_title(loc="left").replace("\n", " "))
     return _own_names(picture, number).replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 

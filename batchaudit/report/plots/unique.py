@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from batchaudit.report.model import Report
+    from batchaudit.report.model import Report, Run
 
 _MOST_BARS, _MOST_NUMBERS = 36, 18
 _MOST_POINTS = 300
@@ -36,7 +36,6 @@ _MOST_LINES = 10
 _BAR = 0.4
 _COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, PINK, SKY)
 _DASHES: tuple[Any, ...] = ("-", "--", "-.", ":")
-_ONE = ["run", "attempt", "rank", "source", "strategy"]
 
 Runs = list[tuple[str, pd.DataFrame]]
 
@@ -65,21 +64,27 @@ def draw(report: Report, ax: Axes | Figure | None) -> Axes:
 
 
 def _runs(report: Report) -> Runs:
-    known = report.epochs.dropna(subset=["unique"]) if len(report.epochs) else report.epochs
-    known = known[known["delivered"] > 0] if len(known) else known
-    groups = [(key, rows) for key, rows in known.groupby(_ONE, sort=False)] if len(known) else []
-    several = [len({key[at] for key, _ in groups}) > 1 for at in range(len(_ONE))]
-    several[-1] = True
-    prefix = {"attempt": "attempt ", "rank": "rank "}
-    return [
-        (
-            "\n".join(
-                words(f"{prefix.get(name, '')}{key[at]}", 24) for at, name in enumerate(_ONE) if several[at]
-            ),
-            rows.sort_values("epoch"),
-        )
-        for key, rows in groups
+    """The epochs of each run of which it is known how many batches were different."""
+    known = [(run, _known(report.epochs_of(run))) for run in report.runs]
+    known = [(run, rows) for run, rows in known if len(rows)]
+    runs = [run for run, _ in known]
+    return [(_label(run, runs), rows) for run, rows in known]
+
+
+def _known(epochs: pd.DataFrame) -> pd.DataFrame:
+    if epochs.empty:
+        return epochs
+    return epochs[epochs["unique"].notna() & (epochs["delivered"] > 0)].sort_values("epoch")
+
+
+def _label(run: Run, runs: list[Run]) -> str:
+    """What tells a run from the others, a line each, and its strategy."""
+    lines = [
+        f"{prefix}{words(getattr(run, name), 24)}"
+        for name, prefix in (("run", ""), ("attempt", "attempt "), ("rank", "rank "), ("source", ""))
+        if len({getattr(one, name) for one in runs}) > 1
     ]
+    return "\n".join([*lines, words(run.strategy, 24)])
 
 
 def _bars(axes: Axes, runs: Runs) -> None:
