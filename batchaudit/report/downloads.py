@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from batchaudit.report.document import to_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +22,7 @@ _FRAMES = {
     "emitted": "a row a batch that a worker made, as in the pictures",
     "batches": "a row a delivered batch",
 }
-_MOST_ROWS = 50_000
+_MOST_CHARACTERS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -49,19 +48,19 @@ def downloads(report: Report) -> tuple[Download, ...]:
     Args:
         report: the report.
     """
-    frames: dict[str, pd.DataFrame] = {name: getattr(report, name) for name in _FRAMES}
-    files = [
-        Download(
-            "report.json", "all figures, findings and verdicts", _url("application/json", to_json(report))
-        )
-    ]
-    for name, frame in frames.items():
+    document = _url("application/json", json.dumps(report.to_dict(), allow_nan=False))
+    files = [Download("report.json", "all figures, findings and verdicts", document)]
+    for name, what in _FRAMES.items():
+        frame: pd.DataFrame = getattr(report, name)
         if len(frame):
-            url = _url("text/csv", frame.to_csv(index=False)) if len(frame) <= _MOST_ROWS else ""
-            files.append(Download(f"{name}.csv", _FRAMES[name], url, len(frame)))
+            fits = len(frame) * len(frame.columns) <= _MOST_CHARACTERS  # or writing it takes for ever
+            url = _url("text/csv", frame.to_csv(index=False)) if fits else ""
+            files.append(Download(f"{name}.csv", what, url, len(frame)))
     return tuple(files)
 
 
 def _url(kind: str, text: str) -> str:
+    if len(text) > _MOST_CHARACTERS:
+        return ""
     # A file name that is no UTF-8 carries lone surrogates.
     return f"data:{kind};charset=utf-8;base64,{base64.b64encode(text.encode('utf-8', 'replace')).decode()}"

@@ -102,7 +102,9 @@ def test_what_was_not_clocked_is_drawn_without_waiting():
 
 
 def test_another_kind_is_refused(make_report):
-    with pytest.raises(UsageError, match="no plot 'heat': expected one of coverage, lanes, overlap, streams, timing, unique"):
+    with pytest.raises(
+        UsageError, match="no plot 'heat': expected one of coverage, lanes, overlap, streams, timing, unique"
+    ):
         make_report("advised").plot("heat")
 
 
