@@ -117,7 +117,7 @@ def row(strategy: str, kind: str, tables: Tables, hidden: Hidden) -> pd.DataFram
     _, samples = _sizes(tables)
     figures: dict[str, Any] = {"clocked": found.clocked, "batches": found.batches, "workers": found.workers}
     figures["samples_per_second"] = found.rate.middle * samples if samples else np.nan
-    for name in ("rate", "make", "busy", "waited", "queued", "pause"):
+    for name in ("rate", "make", "busy", "waited", "queued", "pause", "hashing"):
         value = getattr(found, name)
         for end in ("middle", "low", "high"):
             key = name if end == "middle" else f"{name}_{end}"

@@ -42,6 +42,7 @@ class Timing:
         start: from starting the workers to the first batch, without what making it took; None: not clocked.
         memory: bytes that a worker process has for itself; None where there is none, or it is not known.
         pause: from the last batch of an epoch to the first of the next; None where no two epochs were seen.
+        hashing: fingerprinting one batch, in the consumer, beside the workers at work; None: not clocked.
         stalled: share of its time that a consumer waited which took a step's time for each batch; None where
             that was not tried.
     """
@@ -59,6 +60,7 @@ class Timing:
     memory: int | None = None
     stalled: float | None = None
     pause: Spread | None = None
+    hashing: Spread | None = None
 
     @property
     def idle(self) -> float | None:
@@ -95,6 +97,7 @@ def clocked(tables: Tables, probe: str) -> Timing | None:
         return None
     processes = made.groupby(["host", "pid"], observed=True, sort=False).ngroup().to_numpy()
     alone = _at_once(made, processes) <= 1
+    hashing = [one["hashing"] for one, _ in seen_of if one.get("hashing")]
     known = [one["memory"] for one in rounds if one["memory"]]
     return Timing(
         clocked=True,
@@ -110,6 +113,7 @@ def clocked(tables: Tables, probe: str) -> Timing | None:
         memory=max(known, default=None),
         stalled=stalls[0] if stalls else None,
         pause=spread(np.concatenate([part.pauses for part in parts])),
+        hashing=spread(np.array(hashing) * _S),
     )
 
 

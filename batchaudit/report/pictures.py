@@ -47,7 +47,7 @@ class Gallery:
 
     Attributes:
         overview: of all runs.
-        timing: beside the advice.
+        timing: how long batches took; shown beside the advice, folded away where there is none.
         runs: for each run of the view.
         left_out: how many runs have none for want of room.
     """
@@ -70,7 +70,8 @@ def gallery(report: Report, shown: View) -> Gallery:
     """
     studio = _Studio(report)
     overview = Pictures(studio.drawn(("unique",)))
-    timing = Pictures(studio.drawn(("timing",)) if shown.advice else ())
+    clocks = studio.drawn(("timing",))
+    timing = Pictures(shown=clocks) if shown.advice else Pictures(folded=clocks)
     order = sorted(range(len(shown.runs)), key=lambda number: (not shown.runs[number].findings, number))
     there = [number for number in order if shown.runs[number].run is not None]
     chosen = set(there[:_MOST_RUNS])

@@ -14,6 +14,7 @@ from batchaudit import strategies
 from batchaudit.errors import WorkerError
 from batchaudit.strategies import Job, Strategy
 from batchaudit.timing.memory import Memory
+from batchaudit.timing.stopwatch import Stopwatch
 
 EPOCHS = 100_000
 """More than anybody waits for: the time ends it."""
@@ -68,12 +69,15 @@ def clock(
     Returns:
         What the events do not say: "began" and "ended", when the strategy was started and when it was over
         (`time.monotonic_ns`); "begin", the first epoch; "warm_up", how many batches do not count; "memory",
-        the bytes that a worker process has for itself (None: not known); "step_time".
+        the bytes that a worker process has for itself (None: not known); "step_time"; "hashing",
+        the nanoseconds in which the recorder fingerprinted a batch (None: it did not).
 
     Raises:
         Skip: the strategy cannot run this source.
         WorkerError: a worker raised or died.
     """
+    stopwatch = job.recorder
+    assert isinstance(stopwatch, Stopwatch)
     memory, limit = Memory(), Limit(seconds, WARM_UP * max(1, workers))
     begin = round_ * EPOCHS
 
@@ -98,4 +102,5 @@ def clock(
         "warm_up": limit.warm_up,
         "memory": memory.of_a_worker(),
         "step_time": step_time,
+        "hashing": stopwatch.hashing,
     }

@@ -48,11 +48,16 @@ def timed(
 
 
 def a_round(
-    begin: int = 0, began: float = 0.0, ended: float = 1e6, warm_up: int = 2, memory: int | None = None
+    begin: int = 0,
+    began: float = 0.0,
+    ended: float = 1e6,
+    warm_up: int = 2,
+    memory: int | None = None,
+    hashing: int | None = None,
 ) -> dict[str, Any]:
     """What `timing.clock` tells of a round; its times in milliseconds."""
     at = {"began": int(began * MS), "ended": int(ended * MS)}
-    return {**at, "begin": begin, "warm_up": warm_up, "memory": memory}
+    return {**at, "begin": begin, "warm_up": warm_up, "memory": memory, "hashing": hashing}
 
 
 def serially(count: int, make: float = 10, gap: float = 0, since: float = 0, epoch: int = 0, **more: Any):
@@ -132,6 +137,15 @@ def test_what_lies_between_two_rounds_does_not_count():
     assert (found.rate.low, found.rate.high) == (approx(50), approx(100))
     assert found.waited.high == approx(0.020)
     assert found.start == approx(0)
+
+
+def test_what_hashing_took_is_the_middle_of_the_rounds():
+    hooks = [a_round(ended=200, hashing=2 * MS), a_round(LATER, began=5000, ended=5400, hashing=4 * MS)]
+    assert timing.clocked(two_rounds(hooks), "clock").hashing.middle == approx(0.003)
+
+
+def test_hashing_that_was_not_measured_has_no_figure():
+    assert timing.clocked(two_rounds([a_round(ended=200)]), "clock").hashing is None
 
 
 def test_a_round_that_came_to_no_end_does_not_count():

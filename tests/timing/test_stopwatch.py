@@ -33,7 +33,7 @@ def test_every_batch_is_noted_once_on_each_side(watched, strategy):
     assert (figures >= 0).all(axis=None)
 
 
-def test_nothing_is_read_of_a_batch_or_a_stream(watched):
+def test_nothing_is_read_of_a_stream_or_of_any_batch_but_the_second(watched):
     class Untouchable:
         def __array__(self, *args, **kwargs):
             raise AssertionError("it was read")
@@ -43,12 +43,24 @@ def test_nothing_is_read_of_a_batch_or_a_stream(watched):
 
     np.random.seed(1)
     before = np.random.get_state()[1].tolist()
-    one = watched(lambda: iter([Untouchable(), Untouchable()]))
+    one = watched(lambda: iter([Untouchable(), np.zeros((8, 4)), Untouchable()]))
     strategies.drive(one.job, strategies.parse("serial"))
     events = one.events()
-    assert len(of(events, "produced")) == 2
+    assert one.job.recorder.hashing > 0
+    assert len(of(events, "produced")) == 3
     assert (of(events, "produced")[["digest_lo", "nbytes", "samples"]] == 0).all(axis=None)
     assert np.random.get_state()[1].tolist() == before
+
+
+def test_what_cannot_be_hashed_is_timed_all_the_same(watched):
+    class Broken:
+        def __array__(self, *args, **kwargs):
+            raise ValueError("no content")
+
+    one = watched(lambda: iter([Broken(), Broken(), Broken()]))
+    strategies.drive(one.job, strategies.parse("serial"))
+    assert len(of(one.events(), "delivered")) == 3
+    assert one.job.recorder.hashing is None
 
 
 def test_the_busy_thread_is_told_from_its_process(watched):
