@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from batchaudit.cli.exit_codes import FAIL_ON, of_report
+from batchaudit.cli.files import Files
+from batchaudit.cli.files import options as files_options
 
 
 @click.command()
@@ -36,7 +38,7 @@ from batchaudit.cli.exit_codes import FAIL_ON, of_report
 @click.option("--name", help="What to call the source. Default: the name of the target.")
 @click.option("--out", metavar="DIR", help="Keep the log in this folder, for 'batchaudit report'.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
-@click.option("--html", metavar="FILE", help="Write the report as a page.")
+@files_options
 @click.option(
     "--fail-on",
     type=click.Choice(FAIL_ON),
@@ -98,7 +100,7 @@ def audit(
     name: str | None,
     out: str | None,
     as_json: bool,
-    html: str | None,
+    files: Files,
     fail_on: str,
     timeout: float,
     probing: bool,
@@ -116,7 +118,7 @@ def audit(
     from batchaudit.cli import output
 
     document = output.take_stdout() if as_json else None
-    _check(strategies, out, html)
+    _check(strategies, out, files)
     asked_probes = some_probes if some_probes and probing else probing
     probes.check(asked_probes)
     # pandas and the renderers come later: nothing is imported into an audited process that it does not need.
@@ -142,7 +144,7 @@ def audit(
             step_time=_seconds(step_time),
             on_progress=on_progress,
         )
-    output.show(report, document, html)
+    output.show(report, document, files)
     ctx.exit(of_report(report, fail_on))
 
 
@@ -154,18 +156,17 @@ def _seconds(given: str | None) -> float | str | None:
         return given
 
 
-def _check(strategies: tuple[str, ...], out: str | None, html: str | None) -> None:
+def _check(strategies: tuple[str, ...], out: str | None, files: Files) -> None:
     """Refuses what can be refused before the target is loaded, which may take minutes.
 
     The frameworks that the strategies need are left to the audit: the target may set what they read when they
     are imported, such as KERAS_BACKEND.
     """
-    from batchaudit.cli.output import check_file, check_folder
+    from batchaudit.cli.output import check_folder
     from batchaudit.strategies.spec import parse
 
     for text in strategies:
         parse(text)
     if out is not None:
         check_folder("--out", out)
-    if html is not None:
-        check_file("--html", html)
+    files.check()

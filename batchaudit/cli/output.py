@@ -14,6 +14,7 @@ from batchaudit.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from batchaudit.cli.files import Files
     from batchaudit.report.model import Report
 
 _WIDTH = 100
@@ -59,16 +60,16 @@ def console(*, err: bool = False) -> Console:
     return Piped(file=file, highlight=False, width=None if file.isatty() else _WIDTH)
 
 
-def show(report: Report, document: TextIO | None, html: str | None) -> None:
+def show(report: Report, document: TextIO | None, files: Files) -> None:
     """Gives a report to whoever asked for it.
 
     Args:
         report: the report.
         document: where its JSON goes, and then what people read goes to standard error; None for no JSON.
-        html: the file for its page; None for no page.
+        files: what else it is written to.
 
     Raises:
-        UsageError: the page cannot be written.
+        UsageError: a file cannot be written.
     """
     from batchaudit.report.console import print_report
 
@@ -77,12 +78,8 @@ def show(report: Report, document: TextIO | None, html: str | None) -> None:
     if document is not None:
         document.write(report.to_json())
         document.flush()
-    if html is not None:
-        from batchaudit.report.files import write
-        from batchaudit.report.html import as_page
-
-        write(html, as_page(report))
-        people.print(f"page written to {html}", markup=False, soft_wrap=True)
+    for line in files.write(report):
+        people.print(line, markup=False, soft_wrap=True)
 
 
 def check_folder(option: str, folder: str) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from batchaudit.cli.exit_codes import FAIL_ON, of_report
+from batchaudit.cli.files import Files
+from batchaudit.cli.files import options as files_options
 
 if TYPE_CHECKING:
     from batchaudit.report.model import Report
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN ...]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
-@click.option("--html", metavar="FILE", help="Write the report as a page.")
+@files_options
 @click.option(
     "--fail-on",
     type=click.Choice(FAIL_ON),
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     help="Exit with 1 if there is a finding of this severity or above.",
 )
 @click.pass_context
-def report(ctx: click.Context, runs: tuple[str, ...], as_json: bool, html: str | None, fail_on: str) -> None:
+def report(ctx: click.Context, runs: tuple[str, ...], as_json: bool, files: Files, fail_on: str) -> None:
     """Report kept runs again.
 
     RUN is the folder that 'batchaudit audit --out' wrote, or a report saved as JSON. Folders of which each
@@ -35,11 +37,10 @@ def report(ctx: click.Context, runs: tuple[str, ...], as_json: bool, html: str |
     from batchaudit.report.combine import combine
 
     document = output.take_stdout() if as_json else None
-    if html is not None:
-        output.check_file("--html", html)
+    files.check()
     different = list({os.path.realpath(run): run for run in runs}.values())
     read = _as_ranks(different) or combine([(run, _read(run)) for run in different])
-    output.show(read, document, html)
+    output.show(read, document, files)
     ctx.exit(of_report(read, fail_on))
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 import click
 
 from batchaudit.cli.exit_codes import FAIL_ON, ExitCode, of_report
+from batchaudit.cli.files import Files
+from batchaudit.cli.files import options as files_options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +37,7 @@ _RUNS = "batchaudit-runs"
     is_flag=True,
     help="Print one JSON document on standard output; what the script prints there goes to standard error.",
 )
-@click.option("--html", metavar="FILE", help="Write the report as a page.")
+@files_options
 @click.option(
     "--fail-on",
     type=click.Choice(FAIL_ON),
@@ -51,7 +53,7 @@ def run(
     module: bool,
     out: str | None,
     as_json: bool,
-    html: str | None,
+    files: Files,
     fail_on: str,
 ) -> None:
     """Run SCRIPT as Python would, and audit what it trains on.
@@ -65,8 +67,7 @@ def run(
     from batchaudit.running import child, supervisor
 
     child.check(target, module=module)
-    if html is not None:
-        output.check_file("--html", html)
+    files.check()
     folder = _folder(out, target)
     rank = place(os.environ).rank
     attempt = next_attempt(folder, rank)
@@ -75,7 +76,7 @@ def run(
     code = supervisor.supervise(
         child.command(target, arguments, module=module), child.environment(folder, attempt, os.environ)
     )
-    report = _say(folder, attempt, document, html)
+    report = _say(folder, attempt, document, files)
     if code < 0:
         supervisor.end_by(-code)
     if code == 0 and fail_on != "never":
@@ -104,10 +105,10 @@ def _folder(out: str | None, target: str) -> Path:
             number += 1
 
 
-def _say(folder: Path, attempt: int, document: TextIO | None, html: str | None) -> Report | None:
+def _say(folder: Path, attempt: int, document: TextIO | None, files: Files) -> Report | None:
     """Reports what was seen; whatever goes wrong with it, the script has ended as it has."""
     try:
-        return _report(folder, attempt, document, html)
+        return _report(folder, attempt, document, files)
     except KeyboardInterrupt:
         _leave(ExitCode.INTERRUPTED)
     except BrokenPipeError:  # nobody reads standard error any more
@@ -117,7 +118,7 @@ def _say(folder: Path, attempt: int, document: TextIO | None, html: str | None) 
     return None
 
 
-def _report(folder: Path, attempt: int, document: TextIO | None, html: str | None) -> Report | None:
+def _report(folder: Path, attempt: int, document: TextIO | None, files: Files) -> Report | None:
     """Prints and writes the report.
 
     Returns:
@@ -136,21 +137,17 @@ def _report(folder: Path, attempt: int, document: TextIO | None, html: str | Non
         click.echo(err=True)
         print_report(report, output.console(err=True))
         click.echo(f"log kept in {folder}; to see it again: batchaudit report {folder}", err=True)
-    if document is not None or html is not None:
-        _write(report or outcome.nothing(), document, html)
+    if document is not None or files:
+        _write(report or outcome.nothing(), document, files)
     return report if seen else None
 
 
-def _write(report: Report, document: TextIO | None, html: str | None) -> None:
+def _write(report: Report, document: TextIO | None, files: Files) -> None:
     if document is not None:
         document.write(report.to_json())
         document.flush()
-    if html is not None:
-        from batchaudit.report.files import write
-        from batchaudit.report.html import as_page
-
-        write(html, as_page(report))
-        click.echo(f"page written to {html}", err=True)
+    for line in files.write(report):
+        click.echo(line, err=True)
 
 
 def _complain(error: Exception) -> None:

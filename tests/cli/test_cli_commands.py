@@ -11,6 +11,8 @@ import tempfile
 
 import pytest
 
+from batchaudit import auditing
+
 SOURCES = """\
 import os
 import numpy as np
@@ -106,13 +108,15 @@ def test_a_run_that_ends_early(folder):
 
 
 def test_a_kept_run_is_reported_again(folder, tmp_path):
-    run, page = tmp_path / "run", tmp_path / "page.html"
+    run, page, comment = tmp_path / "run", tmp_path / "page.html", tmp_path / "comment.md"
     first = audit(folder, "numbers", "--strategy", "fork:2", "--out", str(run), "--json", "--name", "train")
-    again = batchaudit(folder, "report", str(run), "--json", "--html", str(page))
+    again = batchaudit(folder, "report", str(run), "--json", "--html", str(page), "--markdown", str(comment))
     assert (first.returncode, again.returncode) == (1, 1)
     assert json.loads(again.stdout) == json.loads(first.stdout)
     assert json.loads(first.stdout)["runs"][0]["source"] == "train"
     assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert comment.read_text(encoding="utf-8") == auditing.report(run).to_markdown()
+    assert f"Markdown written to {comment}" in again.stderr
     both = batchaudit(folder, "report", str(run), f"{run}/", "--fail-on", "never")
     assert both.returncode == 0
     assert "1 run of train" in both.stdout, "the same folder under two names is one run"
@@ -158,6 +162,7 @@ def test_a_bad_target_is_one_message(folder, name, message):
         (("--out", "/proc/batchaudit"), "cannot be written"),
         (("--html", "none/page.html"), "there is no folder"),
         (("--html", "."), "this is a folder"),
+        (("--markdown", "none/comment.md"), "there is no folder"),
         (("--epochs", "0"), "--epochs"),
         (("--steps-per-epoch", "0"), "--steps-per-epoch"),
         (("--timeout", "0"), "--timeout"),

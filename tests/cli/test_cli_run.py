@@ -198,12 +198,13 @@ def test_starting_again_in_the_same_folder_is_the_next_attempt(tmp_path):
 
 def test_json_is_one_document_and_the_script_prints_elsewhere(tmp_path):
     write(tmp_path, "train.py", LOADS + "os.system('echo printed by another program')\n")
-    done = ended([*WATCHED, "--json", "--html", "page.html", "train.py"], tmp_path)
+    done = ended([*WATCHED, "--json", "--html", "page.html", "--markdown", "c.md", "train.py"], tmp_path)
     document = json.loads(done.out)
     assert [run["source"] for run in document["runs"]] == ["train.py:3"]
     assert "[0, 1, 2, 3]" in done.err
     assert "printed by another program" in done.err
     assert "train.py:3" in (tmp_path / "page.html").read_text()
+    assert "train.py:3" in (tmp_path / "c.md").read_text()
 
 
 def test_json_is_a_document_where_nothing_was_seen(tmp_path):
