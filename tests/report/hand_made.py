@@ -244,7 +244,16 @@ def advised_report(source: str = "make_loader", fix: str = "seed the worker\n   
     found = advise(asked)
     assert found is not None
     named = {"run": "today", "attempt": 0, "rank": 0, "source": source, "strategy": "fork:4"}
-    row = {"clocked": True, "batches": 200, "workers": 4, "rate": 62.0, "make": 0.0213, "step": float("nan")}
+    row = {
+        "clocked": True,
+        "batches": 200,
+        "workers": 4,
+        "rate": 62.0,
+        "rate_low": 60.0,
+        "rate_high": 64.0,
+        "make": 0.0213,
+        "step": float("nan"),
+    }
     return report(
         [run], [epoch(run, 0)], workers(run, 0, [8, 8, 8, 8]),
         advice=Advice((found,)), timing=_frame([named | row]),

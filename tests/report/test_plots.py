@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 from batchaudit.advice import Advice, advise  # noqa: E402
 from batchaudit.errors import UsageError  # noqa: E402
-from tests.advice.made import HOLDS, WAITS, option, question  # noqa: E402
+from tests.advice.made import HOLDS, WAITS, option, question, sp, timing  # noqa: E402
 from tests.report.hand_made import HOSTILE, advised_report  # noqa: E402
 
 
@@ -63,7 +63,7 @@ def test_the_step_is_a_line_and_in_the_legend(make_report):
         return [text.get_text() for text in axes.get_legend().get_texts()]
 
     assert "a training step" in told(axes) and "a training step" not in told(other)
-    assert {"worker: computes", "consumer: from one batch to the next"} <= set(told(other))
+    assert {"worker: computes", "consumer: waits for it"} <= set(told(other))
 
 
 def test_it_is_drawn_where_it_is_asked_to_be(make_report):
@@ -77,7 +77,7 @@ def test_of_several_sources_each_bar_has_its_name():
     two = Advice((advise(question(*WAITS)), replace(advise(question(*HOLDS)), source="val")))
     axes = drawn(replace(advised_report(), advice=two).plot("timing"))
     assert labels(axes)[0] == "s\nserial"
-    assert labels(axes)[-1] == "val\nfork:4\n(advised)"
+    assert labels(axes)[-2:] == ["val\nfork:4\n(advised)", "make_loader\nfork:4"]
 
 
 @pytest.mark.parametrize("name", ["$x_{", "cost in $ and $$", r"\$ $\frac{", HOSTILE, "火$\\sqrt$"])
@@ -97,8 +97,28 @@ def test_what_was_not_clocked_is_drawn_without_waiting():
         advised_report(), advice=Advice((advise(replace(asked, options=(option("serial", seen),))),))
     )
     axes = drawn(report.plot("timing"))
-    computes, waits, _ = (bar.get_width() for bar in axes.patches)
-    assert (computes, waits) == (20.0, 0.0)
+    first = [bar for bar in axes.patches if bar.get_y() < 0.2]
+    made, consumer = (bar.get_width() for bar in first)
+    assert (made, consumer) == (20.0, pytest.approx(1000 / seen.rate.middle))
+    told = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert "worker: makes it" in told and "worker: computes" not in told
+
+
+def test_a_watched_training_is_drawn_without_advice():
+    report = replace(advised_report(), advice=Advice())
+    axes = drawn(report.plot("timing"))
+    assert len(labels(axes)) == len(report.timing)
+    told = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert "worker: makes it" in told
+
+
+def test_what_hashing_takes_is_a_bar_with_its_number():
+    clocked = option("serial", timing(0.02, 0.02, hashing=sp(0.00123)))
+    asked = replace(question({}, *HOLDS[1:]), options=(clocked,))
+    axes = drawn(replace(advised_report(), advice=Advice((advise(asked),))).plot("timing"))
+    told = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert "batchaudit: hashes it" in told
+    assert "1.2" in [text.get_text().strip() for text in axes.texts]
 
 
 def test_another_kind_is_refused(make_report):
@@ -109,6 +129,6 @@ def test_another_kind_is_refused(make_report):
 
 
 def test_where_nothing_was_timed_there_is_nothing_to_draw(make_report):
-    with pytest.raises(UsageError, match="advise=True"):
+    with pytest.raises(UsageError, match="too few batches"):
         make_report("healthy").plot("timing")
     assert plt.get_fignums() == []

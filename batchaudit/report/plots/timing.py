@@ -117,7 +117,7 @@ def _draw(axes: Axes, place: int, row: _Row, kinds: dict[str, Any]) -> None:
 
 def _rows(report: Report) -> list[_Row]:
     """The options of an advice that were timed, and the runs that no advice is about."""
-    several = len({run.source for run in report.runs}) > 1
+    several = len({one.source for one in (*report.runs, *report.advice)}) > 1
     options = [
         (advice, one.option) for advice in report.advice for one in advice.compared if one.option.timing
     ]
