@@ -201,11 +201,15 @@ def _counts(report: Report, shown: tuple[RunView, ...], runs: tuple[RunView, ...
     head = f"{many} run{'' if many == 1 else 's'}" + (f" of {', '.join(names)}" if names else "")
     head += f" in {len(report.ranks)} ranks" if len(report.ranks) > 1 else ""
     found = [finding.severity for run in runs for finding in run.findings]
-    parts = [f"{found.count(severity)} {severity}" for severity in SEVERITIES if severity in found]
+    parts = [_many(found.count(severity), severity) for severity in SEVERITIES if severity in found]
     for status, words in _OTHERWISE.items():
         many = sum(_group(run) == status for run in shown)
         parts += [f"{many} {words}"] if many else []
     return f"{head}: {', '.join(parts)}" if parts else head
+
+
+def _many(count: int, severity: str) -> str:
+    return f"{count} {severity}{'' if count == 1 or severity == 'info' else 's'}"
 
 
 def _group(run: RunView) -> str:
