@@ -5,8 +5,8 @@ All text here is clean (no control characters) and still plain: whoever sets it 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -155,7 +155,7 @@ def _across(report: Report) -> tuple[RunView, ...]:
             error=None,
             table=None,
             remarks=pooled_remarks(report),
-            findings=tuple(_finding(finding) for finding in report.across),
+            findings=_findings(report.across),
             verdicts=tuple(_verdict(verdict) for verdict in report.across_verdicts),
         ),
     )
@@ -228,7 +228,7 @@ def _run(report: Report, run: Run, title: str) -> RunView:
         error=None if run.error is None else cells.clean(run.error).strip("\n"),
         table=epoch_table(epochs) if len(epochs) else None,
         remarks=remarks(report, run, epochs),
-        findings=tuple(_finding(finding) for finding in run.findings),
+        findings=_findings(run.findings),
         verdicts=tuple(_verdict(verdict) for verdict in run.verdicts),
     )
 
@@ -300,6 +300,18 @@ def _evidence(finding: Finding) -> Iterator[tuple[str, str]]:
     for name, value in finding.evidence.items():
         if name != _EXAMPLE:
             yield cells.clean_line(str(name)), cells.evidence(value)
+
+
+def _findings(findings: Iterable[Finding]) -> tuple[FindingView, ...]:
+    """What is shown of a run's findings; code that mends several of them stands once."""
+    views: list[FindingView] = []
+    mended: dict[str, str] = {}
+    for finding in findings:
+        view = _finding(finding)
+        first = mended.setdefault(view.fix, view.cause)
+        again = "\n" in view.fix and first != view.cause
+        views.append(replace(view, fix=f"# as for {first}, above") if again else view)
+    return tuple(views)
 
 
 def _finding(finding: Finding) -> FindingView:

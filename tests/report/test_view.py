@@ -86,3 +86,10 @@ def test_a_run_without_rows_of_its_own_needs_no_columns():
         workers=empty.workers[["run", "attempt", "rank", "source", "strategy"]],
     )
     assert view(bare).runs[0].table is None
+
+
+def test_code_that_mends_two_findings_stands_once():
+    code = "def on_epoch_end(self):\n    self.epoch += 1"
+    findings = [replace(UNSHARDED, cause=cause, fix=code) for cause in ("rng-clone", "rng-epoch-reset")]
+    [shown] = view(report([replace(FORK, findings=(*findings, UNSHARDED))], [epoch(FORK, 0)])).runs
+    assert [one.fix for one in shown.findings] == [code, "# as for rng-clone, above", UNSHARDED.fix]
