@@ -5,11 +5,12 @@ import re
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import batchaudit
+
+HERE = Path(__file__).resolve().parent
+NOTEBOOKS = HERE.parent / "notebooks"
 
 project = "batchaudit"
 author = "the batchaudit authors"
@@ -34,10 +35,10 @@ napoleon_use_ivar = True
 # Docstrings put code in single backquotes, as Markdown does.
 default_role = "code"
 
-# `-b doctest` runs the blocks {testcode} of a page as one program; tests/test_guides.py runs those of the guides.
+# `-b doctest` runs the blocks {testcode} of a page as one program; tests/test_guides.py, all that a reader types.
 doctest_default_flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
-# `-b linkcheck` needs the internet. Links to files and headings are checked without it, by -W and tests/test_links.py.
+# `-b linkcheck` needs the internet; -W and tests/test_links.py check links to files and headings without it.
 linkcheck_timeout = 20
 linkcheck_retries = 2
 linkcheck_ignore = [r"https?://(localhost|127\.0\.0\.1)"]
@@ -52,7 +53,7 @@ def copy_notebooks(app, config):
     """
     target = HERE / "notebooks"
     target.mkdir(exist_ok=True)
-    wanted = {path.name: path for path in (ROOT / "notebooks").glob("*.ipynb")}
+    wanted = {path.name: path for path in NOTEBOOKS.glob("*.ipynb")}
     for path in target.glob("*.ipynb"):
         if path.name not in wanted:
             path.unlink()
