@@ -35,7 +35,7 @@ napoleon_use_ivar = True
 # Docstrings put code in single backquotes, as Markdown does.
 default_role = "code"
 
-# `-b doctest` runs the blocks {testcode} of a page as one program; tests/test_guides.py, all that a reader types.
+# `-b doctest` runs what is {testcode}; tests/test_guides.py follows the guides, block by block.
 doctest_default_flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 # `-b linkcheck` needs the internet; -W and tests/test_links.py check links to files and headings without it.
