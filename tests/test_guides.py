@@ -15,7 +15,18 @@ from tests import guides
 
 DOCS = guides.ROOT / "docs"
 PAGES = [DOCS / "tutorial.md", *sorted((DOCS / "how-to").glob("*.md"))]
-WHAT_A_READER_HAS = ("keras", "lightning", "sklearn", "tensorflow", "tf_keras", "torch")
+WHAT_A_READER_HAS = (
+    "accelerate",
+    "datasets",
+    "grain",
+    "keras",
+    "lightning",
+    "sklearn",
+    "tensorflow",
+    "tf_keras",
+    "torch",
+    "webdataset",
+)
 
 
 def follow(page, folder):
