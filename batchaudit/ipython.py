@@ -109,8 +109,8 @@ def _report(folder: Path, attempt: int) -> Report | None:
 
 
 _UNSEEN = (
-    "%%batchaudit: no source of batches was seen. A source is watched where Keras, tf_keras, PyTorch or tf.data "
-    "goes over it: fit() or the loop must be in this cell."
+    "%%batchaudit: no source of batches was seen. A source is watched where Keras, tf_keras, PyTorch or "
+    "tf.data goes over it: fit() or the loop must be in this cell."
 )
 
 
