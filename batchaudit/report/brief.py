@@ -39,8 +39,8 @@ def brief(failed: str, report: Report, run: Run | None = None, finding: Finding 
     elif run is not None and run.skipped is None:
         lines += _wrapped(f"likely cause: {_unseen(run)}", "  ", 2)
     notes = [f"note: {cells.clean_line(note)}" for note in report.notes[:_MOST_NOTES]]
-    more = len(report.notes) - _MOST_NOTES
-    notes += [f"and {more} more note{'s' * (more > 1)}"] if more > 0 else []
+    others = len(report.notes) - _MOST_NOTES
+    notes += [f"and {others} more note{'s' * (others > 1)}"] if others > 0 else []
     lines += [line for note in notes for line in _wrapped(note, "  ", 2)]
     cause = cells.clean_line(finding.cause)[:_WIDTH] if finding is not None else ""
     tail = f"  to see all of it: print(report), or batchaudit explain {cause}" if cause else ""
@@ -70,9 +70,8 @@ def _figures(report: Report, run: Run) -> Iterable[str]:
     epochs = report.epochs_of(run)
     told, more = _telling(epochs), len(epochs) - _MOST_EPOCHS
     if len(epochs):
-        yield f"different batches: {_by_epoch(told)}" + (
-            f" and {more} more epoch{'s' * (more > 1)}" if more > 0 else ""
-        )
+        others = f" and {more} more epoch{'s' * (more > 1)}" if more > 0 else ""
+        yield f"different batches: {_by_epoch(told)}{others}"
     if len(epochs) and not told["seed_divergence"].isna().all():
         divergence = ", ".join(map(cells.ratio, told["seed_divergence"]))
         yield f"seed divergence{' of these epochs' if more > 0 else ' by epoch'}: {divergence}"
@@ -83,8 +82,8 @@ def _figures(report: Report, run: Run) -> Iterable[str]:
     if len(workers) and workers["worker"].nunique() > 1:
         first = workers[workers["epoch"] == workers["epoch"].min()]
         shares = [f"worker {row.worker} {cells.count(row.delivered)}" for row in first.itertuples()]
-        more = f" and {len(shares) - _MOST_WORKERS} more" if len(shares) > _MOST_WORKERS else ""
-        yield f"who made them in epoch {first['epoch'].iloc[0]}: {', '.join(shares[:_MOST_WORKERS])}{more}"
+        others = f" and {len(shares) - _MOST_WORKERS} more" if len(shares) > _MOST_WORKERS else ""
+        yield f"who made them in epoch {first['epoch'].iloc[0]}: {', '.join(shares[:_MOST_WORKERS])}{others}"
     if run.error is not None:
         last = cells.clean(run.error).strip().splitlines()[-1:] or ["no message"]
         yield f"ended early: {last[0].strip()}"
