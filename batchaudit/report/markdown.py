@@ -60,7 +60,8 @@ def as_markdown(report: Report) -> str:
 def _fitting(head: list[str], parts: list[str]) -> str:
     said, left, room = "\n\n".join(head), len(parts), MOST_CHARACTERS - _FOR_THE_END
     if len(said) > room:
-        kept = said[:room].rpartition("\n")[0]  # no line is cut: half of one may be markup
+        # No line is cut where that can be helped: half of one may be markup.
+        kept = said[:room].rpartition("\n")[0] or said[:room]
         said, left = kept, left + said.count("\n", len(kept))
     for part in parts:
         if len(said) + len(part) <= room:
