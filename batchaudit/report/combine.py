@@ -56,17 +56,21 @@ def _clash(reports: Sequence[tuple[str, Report]]) -> bool:
 
 
 def _renamed(report: Report, name: str) -> Report:
+    def of_run(frame: pd.DataFrame) -> pd.DataFrame:
+        # As objects: pyarrow's strings, which pandas would take, refuse a file name that is no UTF-8.
+        return frame.assign(run=pd.Series(name, index=frame.index, dtype=object))
+
     return replace(
         report,
         runs=tuple(replace(run, run=name) for run in report.runs),
-        epochs=report.epochs.assign(run=name),
-        workers=report.workers.assign(run=name),
-        batches=report.batches.assign(run=name),
-        pooled=report.pooled.assign(run=name),
-        timing=report.timing.assign(run=name),
-        emitted=report.emitted.assign(run=name),
-        coverage=report.coverage.assign(run=name),
-        overlap=report.overlap.assign(run=name),
+        epochs=of_run(report.epochs),
+        workers=of_run(report.workers),
+        batches=of_run(report.batches),
+        pooled=of_run(report.pooled),
+        timing=of_run(report.timing),
+        emitted=of_run(report.emitted),
+        coverage=of_run(report.coverage),
+        overlap=of_run(report.overlap),
     )
 
 

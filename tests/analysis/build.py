@@ -59,7 +59,7 @@ def frames(batches: list[Batch]) -> tuple[pd.DataFrame, pd.DataFrame]:
     return events, table.astype({"id": "Int64"})
 
 
-def many(pid: Any, content: Any, epoch: Any, state: Any = None) -> Tables:
+def many(pid: Any, content: Any, epoch: Any, state: Any = None, index: Any = -1) -> Tables:
     """Tables of very many batches, each of them delivered, from arrays of shape (batches,).
 
     Args:
@@ -67,6 +67,7 @@ def many(pid: Any, content: Any, epoch: Any, state: Any = None) -> Tables:
         content: equal where batches are.
         epoch: rising.
         state: of NumPy's stream before each; None where none moved.
+        index: which number was asked for; -1 for none.
     """
     count, number = len(pid), np.arange(len(pid))
     first = _row("produced", 0, Batch(0, 0), 0)
@@ -74,7 +75,7 @@ def many(pid: Any, content: Any, epoch: Any, state: Any = None) -> Tables:
     unsigned = np.asarray(content, np.uint64)
     made = made.assign(
         pid=pid, digest_hi=unsigned, digest_lo=unsigned, ticket=number + 1, began_ns=10 * number,
-        ended_ns=10 * number + 1,
+        ended_ns=10 * number + 1, index=index,
     )  # fmt: skip
     if state is not None:
         made = made.assign(rng_numpy_before=state, rng_numpy_after=np.asarray(state) + 1)

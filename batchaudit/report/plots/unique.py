@@ -168,7 +168,8 @@ def _lines(axes: Axes, runs: Runs) -> None:
         axes.plot(at, middle, color=colour, linestyle=dash, lw=1.8, marker="o" if len(at) == 1 else "")
         expected = (rows["expected_unique"] / rows["delivered"]).clip(upper=1).to_numpy(float)
         if (expected > share).any():
-            axes.plot(at, _thinned(expected, _MOST_POINTS)[0], color=colour, linestyle=":", lw=1)
+            level = _thinned(expected, _MOST_POINTS)[0]
+            axes.plot(at, level, color=colour, linestyle=":", lw=1, marker="_" if len(at) == 1 else "")
         handles.append(Line2D([], [], color=colour, linestyle=dash, lw=1.8, label=name.replace("\n", ", ")))
     axes.set_xlabel("epoch")
     notes = (
