@@ -27,18 +27,18 @@ def brief(failed: str, report: Report, run: Run | None = None, finding: Finding 
     Returns:
         Text of at most `MOST_LINES` lines, safe to print.
     """
-    lines = _wrapped(cells.clean_line(failed), "", 6)
+    lines = _wrapped(failed, "", 6)
     if run is not None and run.skipped is None:
         finding = finding or next(iter(run.findings), None)
         lines += [line for one in _figures(report, run) for line in _wrapped(one, "  ", 2)]
     if finding is not None:
         said = f"likely cause: {finding.cause} ({finding.severity}, {finding.scope}): {finding.summary}"
-        lines += _wrapped(cells.clean_line(said), "  ", 5)
+        lines += _wrapped(said, "  ", 5)
         example = finding.evidence.get("first_example")
-        lines += _wrapped(cells.clean_line(f"first example: {example}"), "  ", 2) if example else []
+        lines += _wrapped(f"first example: {example}", "  ", 2) if example else []
     elif run is not None and run.skipped is None:
         lines += _wrapped(f"likely cause: {_unseen(run)}", "  ", 2)
-    notes = [f"note: {cells.clean_line(note)}" for note in report.notes[:_MOST_NOTES]]
+    notes = [f"note: {note}" for note in report.notes[:_MOST_NOTES]]
     others = len(report.notes) - _MOST_NOTES
     notes += [f"and {others} more note{'s' * (others > 1)}"] if others > 0 else []
     lines += [line for note in notes for line in _wrapped(note, "  ", 2)]
@@ -135,7 +135,9 @@ def _unseen(run: Run) -> str:
 
 
 def _wrapped(text: str, indent: str, most: int) -> list[str]:
-    """Text in lines, of which no more than `most` are kept."""
-    return textwrap.wrap(
-        text, _WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", max_lines=most, placeholder=" …"
-    ) or [indent]
+    """Text in lines that are safe to print, of which no more than `most` are kept."""
+    lines = textwrap.wrap(
+        cells.clean_line(text), _WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ",
+        max_lines=most, placeholder=" …",
+    )  # fmt: skip
+    return lines or [indent]

@@ -35,9 +35,10 @@ def draw(report: Report, run: Run, ax: Axes | Figure | None) -> Axes:
         UsageError: no random stream is known to have moved.
     """
     emitted = report.emitted_of(run)
-    streams = {name: emitted[name] for name in emitted.columns if name.startswith(_PREFIX)}
-    known = {name: _shared(emitted, name) for name, states in streams.items() if states.notna().all()}
-    if emitted.empty or not known:
+    # A stream that only another run of the report moved has a column, and nothing in it.
+    names = [name for name in emitted.columns if name.startswith(_PREFIX) and emitted[name].notna().all()]
+    known = {name: _shared(emitted, name) for name in names} if len(emitted) else {}
+    if not known:
         raise UsageError(f"no random stream moved while {run.strategy} made batches: there are none to draw.")
     name = max(known, key=lambda one: float(known[one].mean()))
     shared = known[name]

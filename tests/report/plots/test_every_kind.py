@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from batchaudit.errors import UsageError
-from batchaudit.report.model import Report
+from batchaudit.report.model import Report, Run
 from batchaudit.report.plots import OF_REPORT, OF_RUN
 from batchaudit.report.plots.svg import as_svg
 from tests.report.hand_made import HOSTILE, empty_report, healthy_report, sick_report
@@ -153,9 +153,15 @@ def test_a_report_without_these_figures_says_what_to_do(kind, why):
     assert plt.get_fignums() == []
 
 
-def test_a_strategy_that_was_skipped_has_no_lanes():
+@pytest.mark.parametrize("kind", OF_RUN)
+def test_a_strategy_that_was_skipped_has_no_picture(kind):
     with pytest.raises(UsageError, match="spawn:4"):
-        sick_report().plot("lanes", strategy="spawn:4")
+        sick_report().plot(kind, strategy="spawn:4")
+    ours = report(True, 2, 30)
+    both = replace(ours, runs=(*ours.runs, Run("today", "make_loader", "spawn:4", skipped="no pickle")))
+    with pytest.raises(UsageError, match="spawn:4"):
+        both.plot(kind, strategy="spawn:4")
+    assert "spawn:4" in both._repr_html_()
 
 
 @pytest.mark.parametrize("kind", KINDS)
