@@ -13,6 +13,10 @@ class UsageError(BatchauditError):
     """What was asked for cannot be done as asked: the message says what to change."""
 
 
+class WrongTypeError(UsageError, TypeError):
+    """An argument is of a type that cannot be what was asked for."""
+
+
 class UnhashableError(BatchauditError, TypeError):
     """A batch holds an object that has no content that could be hashed by value."""
 

@@ -54,6 +54,11 @@ class Audit:
         self._watched = Watched(self._folder, self._attempt, everything=everything)
         consumers.begin(self._watched)
 
+    @property
+    def attempt(self) -> int:
+        """Which start of the run this is; what `auditing.report(attempt=)` takes."""
+        return self._attempt
+
     def wrap(
         self,
         source: S,

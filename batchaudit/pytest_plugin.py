@@ -5,6 +5,8 @@ It is loaded into every pytest run on a machine that has batchaudit: it imports 
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from batchaudit.report.model import Report
+    from types import TracebackType
+
+    from batchaudit.report.model import Report, Run
 
 _OUT, _STRATEGIES = "--batchaudit-out", "--batchaudit-strategies"
+_MARKER = "batchaudit"
 _PROPERTY = "batchaudit"
+_FOUND = ".found"
 _MOST_NAME = 80
 
 
@@ -55,6 +61,9 @@ class BatchAudit:
         self._number = 0
         self.reports: list[Report] = []
 
+    def __repr__(self) -> str:
+        return "batch_audit"
+
     def __call__(self, source: Any, strategies: Any = None, **options: Any) -> Report:
         """Audits a source, as `batchaudit.audit` does.
 
@@ -68,41 +77,118 @@ class BatchAudit:
             The report, for the assertions in `batchaudit.testing`.
 
         Raises:
-            UsageError: what was given cannot be audited.
+            UsageError: what was given cannot be audited, or there is no such argument.
         """
+        __tracebackhide__ = True
         import batchaudit
 
-        marker = self._request.node.get_closest_marker("batchaudit")
-        asked = {"advise": False, **(marker.kwargs if marker else {}), **options}
-        if marker and marker.args:
-            asked.setdefault("strategies", marker.args[0])
         if strategies is not None:
-            asked["strategies"] = strategies
-        from_options = [one for text in self._request.config.getoption(_STRATEGIES) for one in text.split()]
-        if from_options:
-            asked["strategies"] = from_options
-        folder = self._folder()
-        if folder is not None:
-            asked.setdefault("out", folder / "log")
-        report = batchaudit.audit(source, **asked)
+            options["strategies"] = strategies
+        try:
+            asked = self._asked(options)
+            folder = self._folder()
+            if folder is not None:
+                asked.setdefault("out", folder / "log")
+            report = batchaudit.audit(source, **asked)
+            if folder is not None:
+                report.save(folder / "report.html")
+                report.save(folder / "report.json")
+        except batchaudit.BatchauditError as error:
+            if error.__cause__ is not None:
+                error.__cause__.with_traceback(_theirs(error.__cause__.__traceback__))
+            raise error.with_traceback(None)  # noqa: B904 - what happened inside of batchaudit is no help
         self.reports.append(report)
-        if folder is not None:
-            report.save(folder / "report.html")
-            report.save(folder / "report.json")
-        for name, value in _properties(report):
-            self._request.node.user_properties.append((name, value))
+        self._request.node.user_properties.extend(_properties(report))
         return report
 
+    def _asked(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of the audit: what is nearer to the call goes first, and the command line before all.
+
+        Raises:
+            UsageError: there is no such argument.
+        """
+        asked: dict[str, Any] = {"advise": False}
+        for marker in reversed(list(self._request.node.iter_markers(_MARKER))):
+            asked |= _of_marker(marker)
+        _check(options, "batch_audit")
+        asked |= options
+        texts = self._request.config.getoption(_STRATEGIES)
+        if isinstance(asked.get("strategies"), str):
+            asked["strategies"] = asked["strategies"].split()
+        asked["strategies"] = [one for text in texts for one in text.split()] or asked.get("strategies")
+        return asked
+
     def _folder(self) -> Path | None:
-        """Where this audit's log and report are kept; None where nobody wants them."""
+        """Where this audit's log and report are kept; None where nobody wants them.
+
+        Raises:
+            UsageError: it cannot be made.
+        """
+        from batchaudit.errors import UsageError
+
         out = self._request.config.getoption(_OUT)
         if out is None:
             return None
         self._number += 1
-        name = re.sub(r"[^\w.-]+", "_", self._request.node.nodeid)[-_MOST_NAME:].strip("_")
-        folder = Path(self._request.config.invocation_params.dir, out, f"{name}-{self._number}")
-        folder.mkdir(parents=True, exist_ok=True)
+        here = self._request.config.invocation_params.dir
+        folder = Path(here, Path(out).expanduser(), f"{_file_name(self._request.node.nodeid)}-{self._number}")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{_OUT}: {folder} cannot be made: {error.strerror or error}.") from None
         return folder
+
+
+def _of_marker(marker: pytest.Mark) -> dict[str, Any]:
+    """The arguments that a marker names.
+
+    Raises:
+        UsageError: there is no such argument.
+    """
+    from batchaudit.errors import UsageError
+
+    named = dict(marker.kwargs)
+    if marker.args:
+        if len(marker.args) > 1 or "strategies" in named:
+            raise UsageError(
+                f"@pytest.mark.{_MARKER}{marker.args!r}: only the strategies stand without a name; write "
+                "epochs=2 and so on."
+            )
+        named["strategies"] = marker.args[0]
+    _check(named, f"@pytest.mark.{_MARKER}")
+    return named
+
+
+def _check(named: dict[str, Any], where: str) -> None:
+    import inspect
+
+    import batchaudit
+    from batchaudit.errors import UsageError
+
+    known = [name for name in inspect.signature(batchaudit.audit).parameters if name != "source"]
+    unknown = [name for name in named if name not in known]
+    if unknown:
+        raise UsageError(f"{where} has no argument {', '.join(unknown)}: it has {', '.join(known)}.")
+
+
+def _file_name(nodeid: str) -> str:
+    """A test's name as that of a folder; no two tests have the same."""
+    name = re.sub(r"::|/", "-", nodeid)
+    safe = re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._-")[:_MOST_NAME]
+    if safe == name and "-" not in nodeid:
+        return safe
+    return f"{safe}-{hashlib.sha256(nodeid.encode('utf-8', 'replace')).hexdigest()[:8]}"
+
+
+def _theirs(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback from where it leaves this package for the first time, and for good."""
+    here, last = f"{Path(__file__).parent}{os.sep}", trace
+    first = trace
+    while last is not None:
+        if last.tb_frame.f_code.co_filename.startswith(here):
+            first = last.tb_next
+        last = last.tb_next
+    return first if first is not None else trace
 
 
 @pytest.fixture
@@ -113,27 +199,49 @@ def batch_audit(request: pytest.FixtureRequest) -> BatchAudit:
 
 def _properties(report: Report) -> Iterator[tuple[str, str]]:
     """What of a report stands in the JUnit file, and in the summary at the end."""
+    from batchaudit.report.cells import clean_line
+
     for run in report.runs:
-        name = f"{_PROPERTY}.{run.source}.{run.strategy}"
+        name = clean_line(f"{_PROPERTY}.{run.source}.{run.strategy}")
         epochs = report.epochs_of(run)
         if len(epochs) and epochs["unique"].notna().all():
             yield f"{name}.unique", f"{int(epochs['unique'].sum())} of {int(epochs['delivered'].sum())}"
-        found = ", ".join(dict.fromkeys(f"{one.cause} ({one.severity})" for one in run.findings))
-        yield f"{name}.found", f"skipped: {run.skipped}" if run.skipped else found or "nothing"
+        yield f"{name}{_FOUND}", clean_line(_said(report, run))
+
+
+def _said(report: Report, run: Run) -> str:
+    if run.skipped is not None:
+        return f"skipped: {run.skipped}"
+    said = list(dict.fromkeys(f"{one.cause} ({one.severity})" for one in run.findings))
+    if run.error is not None:
+        said.append("ended early")
+    if not report.complete:
+        said.append("the log is incomplete")
+    return ", ".join(said) or _NOTHING
+
+
+_NOTHING = "nothing"
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Says what the audits of this run found, a line each; under xdist those of all its processes."""
-    seen: dict[tuple[str, str, str], None] = {}
+    of_tests: dict[str, list[tuple[str, str]]] = {}
     for reports in terminalreporter.stats.values():
         for report in reports:
-            for name, value in getattr(report, "user_properties", ()):
-                if str(name).startswith(f"{_PROPERTY}.") and str(name).endswith(".found"):
-                    seen[report.nodeid, str(name)[len(_PROPERTY) + 1 : -len(".found")], str(value)] = None
-    told = [one for one in seen if one[2] != "nothing"]
-    if not seen:
+            its = [
+                (str(name)[len(_PROPERTY) + 1 : -len(_FOUND)], str(value))
+                for name, value in getattr(report, "user_properties", ())
+                if str(name).startswith(f"{_PROPERTY}.") and str(name).endswith(_FOUND)
+            ]
+            # A test has a report of its set-up, its call and its end; each holds what was known by then.
+            if len(its) > len(of_tests.get(getattr(report, "nodeid", ""), [])):
+                of_tests[report.nodeid] = its
+    runs = [(nodeid, *one) for nodeid, its in of_tests.items() for one in its]
+    if not runs:
         return
+    told = [one for one in runs if one[2] != _NOTHING]
     terminalreporter.section("batchaudit")
-    for nodeid, run, value in told:
+    for nodeid, run, value in dict.fromkeys(told):
         terminalreporter.line(f"{nodeid}: {run}: {value}")
-    terminalreporter.line(f"{len(seen)} runs audited, {len(told)} with something found or skipped")
+    many = f"{len(runs)} run{'' if len(runs) == 1 else 's'} audited"
+    terminalreporter.line(f"{many}, {len(told)} with something found or skipped")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from batchaudit.analysis import codes, seeds
-from batchaudit.analysis.tables import Tables
+from batchaudit.analysis.tables import UNHASHABLE, Tables
 
 MOST_LANES, MOST_PLACES, MOST_EPOCHS = 64, 360, 6
 """A picture has no more lanes, places beside each other and epochs than these."""
@@ -28,9 +28,10 @@ def emitted(tables: Tables) -> pd.DataFrame:
     Returns:
         A row a produced batch, looks ahead aside. Columns `epoch` (of its delivery; for one that was never
         delivered, that of the batch before it), `local_step` (counts within worker and epoch), `lane` (which
-        of the epoch's workers made it), `worker`, `digest`, `copies` (how often the epoch's workers made that
-        batch), `delivered`, and for each random stream that moved `rng_<stream>`, its state before the
-        batch. Then how many there are in all: `epochs`, `steps` (in the epoch's longest lane) and `lanes`.
+        of the epoch's workers made it), `worker`, `digest` ("" where the batch could not be hashed), `copies`
+        (how often the epoch's workers made that batch; 0 where that is not known), `delivered`, and for each
+        random stream that moved `rng_<stream>`, its state before the batch ("" where it is not known). Then
+        how many there are in all: `epochs`, `steps` (in the epoch's longest lane) and `lanes`.
     """
     made = tables.produced
     rows = np.flatnonzero(~made["probe"].to_numpy() & (made["worker"].to_numpy() >= 0))
@@ -44,28 +45,29 @@ def emitted(tables: Tables) -> pd.DataFrame:
     np.maximum.at(longest, place, step + 1)
     shown = _shown(place, step, longest) & (lane < MOST_LANES)
     digest = made["digest_hi"].to_numpy(np.uint64)[rows]
+    hashed = (made["flags"].to_numpy()[rows] & UNHASHABLE) == 0
     content = codes.numbered(place, digest)[0]
-    copies = np.bincount(content)[content] if len(content) else content
+    copies = np.bincount(content)[content] * hashed if len(content) else content
     columns: dict[str, Any] = {
         "epoch": epoch[shown],
         "local_step": step[shown],
         "lane": lane[shown],
         "worker": worker[shown],
-        "digest": hexadecimal(digest[shown]),
+        "digest": hexadecimal(digest[shown], hashed[shown]),
         "copies": copies[shown],
         "delivered": delivered[shown],
     }
     for stream in seeds.moved_streams(tables):
         state = made[f"rng_{stream}_before"].to_numpy(np.uint64)[rows[shown]]
-        columns[f"rng_{stream}"] = hexadecimal(state)
+        columns[f"rng_{stream}"] = hexadecimal(state, state != 0)
     columns |= {"epochs": epochs, "steps": longest[place[shown]], "lanes": most}
     return pd.DataFrame(columns)
 
 
-def hexadecimal(values: Array) -> list[str]:
-    """64-bit numbers as 16 digits each."""
+def hexadecimal(values: Array, known: Array) -> list[str]:
+    """64-bit numbers as 16 digits each; "" for those that are not known."""
     digits = values.astype(">u8").tobytes().hex()
-    return [digits[at : at + 16] for at in range(0, len(digits), 16)]
+    return [digits[16 * at : 16 * at + 16] if there else "" for at, there in enumerate(known.tolist())]
 
 
 def _placed(epoch: Array, worker: Array) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from batchaudit.analysis.emission import lanes
-from batchaudit.analysis.tables import Tables
+from batchaudit.analysis.tables import UNHASHABLE, Tables
 
 MOST = 64
 """Of more workers, ranks or epochs so many are compared, evenly spread."""
@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 
 
 def overlap(tables: Tables) -> pd.DataFrame:
-    """Compares the workers within epochs, where there are two; else the ranks; else the epochs.
+    """Compares the ranks, where there are two; else the workers within epochs; else the epochs.
 
     Args:
         tables: the events of one source and strategy; of several ranks where these are to be compared.
@@ -27,18 +27,20 @@ def overlap(tables: Tables) -> pd.DataFrame:
     Returns:
         A row a pair. Columns `by` ("worker", "rank" or "epoch"), `first`, `second`, `share` (of the different
         batches of the one with fewer, those that the other has in the same epoch, or at all) and `count`, how
-        many workers, ranks or epochs there are. Empty where there is nothing to compare.
+        many workers, ranks or epochs there are. What could not be hashed is left out. Empty where there is
+        nothing to compare.
     """
-    delivered = tables.delivered
+    hashed = ((tables.delivered["flags"] & UNHASHABLE) == 0).to_numpy()
+    delivered, content = tables.delivered[hashed], tables.contents[0][hashed]
     worker, epoch = delivered["worker"].to_numpy(), delivered["epoch"].to_numpy()
-    rank, content = delivered["rank"].to_numpy(), tables.contents[0]
+    rank = delivered["rank"].to_numpy()
     known = worker >= 0
     lane, count = lanes(worker[known], epoch[known])
     if len(np.unique(rank)) > 1:
         return _pairs("rank", rank, epoch, content)
     if count > 1:
         return _pairs("worker", lane, epoch[known], content[known])
-    if len(tables.epochs[0]) > 1:
+    if len(np.unique(epoch)) > 1:
         return _pairs("epoch", epoch, np.zeros_like(epoch), content)
     return pd.DataFrame(columns=COLUMNS)
 

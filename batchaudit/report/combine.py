@@ -36,6 +36,9 @@ def combine(reports: Sequence[tuple[str, Report]]) -> Report:
         batches=_stack(part.batches for part in parts),
         pooled=_stack(part.pooled for part in parts),
         timing=_stack(part.timing for part in parts),
+        emitted=_stack(part.emitted for part in parts),
+        coverage=_stack(part.coverage for part in parts),
+        overlap=_stack(part.overlap for part in parts),
         advice=Advice(tuple(one for part in parts for one in part.advice)),
         complete=all(part.complete for part in parts),
         notes=tuple(dict.fromkeys(f"{path}: {note}" for path, report in reports for note in report.notes)),
@@ -53,14 +56,21 @@ def _clash(reports: Sequence[tuple[str, Report]]) -> bool:
 
 
 def _renamed(report: Report, name: str) -> Report:
+    def of_run(frame: pd.DataFrame) -> pd.DataFrame:
+        # As objects: pyarrow's strings, which pandas would take, refuse a file name that is no UTF-8.
+        return frame.assign(run=pd.Series(name, index=frame.index, dtype=object))
+
     return replace(
         report,
         runs=tuple(replace(run, run=name) for run in report.runs),
-        epochs=report.epochs.assign(run=name),
-        workers=report.workers.assign(run=name),
-        batches=report.batches.assign(run=name),
-        pooled=report.pooled.assign(run=name),
-        timing=report.timing.assign(run=name),
+        epochs=of_run(report.epochs),
+        workers=of_run(report.workers),
+        batches=of_run(report.batches),
+        pooled=of_run(report.pooled),
+        timing=of_run(report.timing),
+        emitted=of_run(report.emitted),
+        coverage=of_run(report.coverage),
+        overlap=of_run(report.overlap),
     )
 
 

@@ -15,8 +15,14 @@ if TYPE_CHECKING:
 
 MOST_CHARACTERS = 60_000
 """GitHub takes 65,536 characters in a comment."""
+_FOR_THE_END = 200
+"""Kept free to say what is left out."""
 _MOST_EVIDENCE = 8
-_MARKUP = re.compile(r"([\\`*\[\]<>|~#&]|(?<!\w)_|_(?!\w))")
+_MARKUP = re.compile(r"([\\`*\[\]<>|~#&$]|(?<!\w)_|_(?!\w))")
+_AT_THE_START = re.compile(r"^(\d{1,9}(?=[.)](?:\s|$)))?([-+.)])(?=\s|$|-)")
+"""A line that begins so is a list or a rule."""
+_LINKED = re.compile(r"[@#!%~&](?=\w)|:(?=//)|:(?=[a-z_+-][\w+-]*:)|\bGH-(?=\d)|\bwww\.(?=\w)", re.IGNORECASE)
+"""GitHub and GitLab look for people, issues, addresses and emojis in the text once Markdown has been read."""
 _SIGNS = {
     "error": "❌",
     "failed": "❌",
@@ -52,13 +58,14 @@ def as_markdown(report: Report) -> str:
 
 
 def _fitting(head: list[str], parts: list[str]) -> str:
-    said, left = "\n\n".join(head), len(parts)
-    if len(said) > MOST_CHARACTERS:
-        said = said[:MOST_CHARACTERS] + " …"
+    said, left, room = "\n\n".join(head), len(parts), MOST_CHARACTERS - _FOR_THE_END
+    if len(said) > room:
+        # No line is cut where that can be helped: half of one may be markup.
+        kept = said[:room].rpartition("\n")[0] or said[:room]
+        said, left = kept, left + said.count("\n", len(kept))
     for part in parts:
-        if len(said) + len(part) > MOST_CHARACTERS:
-            break
-        said, left = f"{said}\n\n{part}", left - 1
+        if len(said) + len(part) <= room:
+            said, left = f"{said}\n\n{part}", left - 1
     if left:
         said += (
             f"\n\n*{left} more parts of the report have no room here: `batchaudit report` shows all of it.*"
@@ -111,7 +118,7 @@ def _row(cells: list[str]) -> str:
 
 def _folded(head: str, body: str) -> str:
     # Within the summary there is no Markdown.
-    return f"<details><summary>{_unmentioned(html.escape(head))}</summary>\n\n{body}\n\n</details>"
+    return f"<details><summary>{html.escape(_unmentioned(head))}</summary>\n\n{body}\n\n</details>"
 
 
 def _code(text: str, language: str = "") -> str:
@@ -123,8 +130,9 @@ def _code(text: str, language: str = "") -> str:
 
 def _text(text: str) -> str:
     """Text that is nothing but text: no markup, no HTML, no mention of anybody."""
-    return _unmentioned(_MARKUP.sub(r"\\\1", " ".join(text.split("\n"))))
+    line = _MARKUP.sub(r"\\\1", " ".join(text.split("\n")).strip())
+    return _unmentioned(_AT_THE_START.sub(r"\1\\\2", line))
 
 
 def _unmentioned(text: str) -> str:
-    return text.replace("@", "@\u200b")
+    return _LINKED.sub("\\g<0>\u200b", text)

@@ -13,6 +13,7 @@ from batchaudit.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SCHEMA_VERSION = 1
 
@@ -155,13 +156,19 @@ class Report:
             runs = [run for run in runs if run.strategy == strategy]
         if not runs:
             there = ", ".join(dict.fromkeys(f"{run.strategy} of {run.source}" for run in self.runs))
-            wanted = " of ".join(repr(one) for one in (strategy, source) if one is not None)
-            raise UsageError(f"there is no run {wanted} in this report: it has {there or 'none'}.")
+            wanted = f" {strategy!r}" if strategy is not None else ""
+            wanted += f" of {source!r}" if source is not None else ""
+            raise UsageError(f"there is no run{wanted} in this report: it has {there or 'none'}.")
         # The most severe first; what was skipped has nothing to show.
         return min(runs, key=lambda run: (run.skipped is not None, _severity(run)))
 
     def plot(
-        self, kind: str, ax: Axes | None = None, *, strategy: str | None = None, source: str | None = None
+        self,
+        kind: str,
+        ax: Axes | Figure | None = None,
+        *,
+        strategy: str | None = None,
+        source: str | None = None,
     ) -> Axes:
         """Draws one picture of the report; needs matplotlib.
 
@@ -171,7 +178,8 @@ class Report:
                 strategy. Of one run: "lanes", which worker emitted which batch; "overlap", which batches two
                 workers (or ranks, or epochs) have in common; "streams", the random states that batches were
                 made from; "coverage", how often each sample was seen.
-            ax: where to draw; by default new axes.
+            ax: where to draw; an empty figure gets axes, and the size that the picture needs; by default new
+                axes of a new figure of pyplot's.
             strategy: of a picture of one run, which; by default the one with the most severe finding.
             source: the same.
 

@@ -59,6 +59,40 @@ def frames(batches: list[Batch]) -> tuple[pd.DataFrame, pd.DataFrame]:
     return events, table.astype({"id": "Int64"})
 
 
+def many(pid: Any, content: Any, epoch: Any, state: Any = None, index: Any = -1) -> Tables:
+    """Tables of very many batches, each of them delivered, from arrays of shape (batches,).
+
+    Args:
+        pid: who made each.
+        content: equal where batches are.
+        epoch: rising.
+        state: of NumPy's stream before each; None where none moved.
+        index: which number was asked for; -1 for none.
+    """
+    count, number = len(pid), np.arange(len(pid))
+    first = _row("produced", 0, Batch(0, 0), 0)
+    made = pd.DataFrame({name: np.repeat(np.array([value]), count) for name, value in first.items()})
+    unsigned = np.asarray(content, np.uint64)
+    made = made.assign(
+        pid=pid, digest_hi=unsigned, digest_lo=unsigned, ticket=number + 1, began_ns=10 * number,
+        ended_ns=10 * number + 1, index=index,
+    )  # fmt: skip
+    if state is not None:
+        made = made.assign(rng_numpy_before=state, rng_numpy_after=np.asarray(state) + 1)
+    step = pd.Series(number).groupby(np.asarray(epoch)).cumcount().to_numpy()
+    told = made.assign(
+        stage="delivered", pid=1, epoch=epoch, step=step, began_ns=made["began_ns"] + 5,
+        rng_numpy_before=0, rng_numpy_after=0,
+    )  # fmt: skip
+    events = pd.concat([made, told], ignore_index=True)
+    columns = [name for name in events if name.startswith("rng_")] + ["ticket"]
+    events = events.astype(dict.fromkeys(columns, np.uint64))
+    samples = pd.DataFrame(columns=["event", "position", "digest", "id"]).astype(
+        {"event": np.int64, "id": "Int64"}
+    )
+    return tables(events, samples)
+
+
 def _row(stage: str, number: int, batch: Batch, began_ns: int) -> dict[str, Any]:
     row: dict[str, Any] = {
         "strategy": "fork:4",

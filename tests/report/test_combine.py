@@ -3,9 +3,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from batchaudit.report.combine import combine
+from batchaudit.report.plots import plot
 from tests.report.hand_made import advised_report
+from tests.report.plots.made import report as report_of_plots
 
 
 def test_one_report_stays_as_it_is(make_report):
@@ -66,3 +69,13 @@ def test_runs_of_one_name_keep_their_own_times(make_report):
     both = combine([("a", advised), ("b", replace(advised, timing=advised.timing.assign(rate=1.0)))])
     assert [both.timing_of(run)["rate"].tolist() for run in both.runs] == [[62.0], [1.0]]
     assert [run["timing"]["rate"] for run in both.to_dict()["runs"]] == [62.0, 1.0]
+
+
+def test_the_pictures_of_all_are_kept():
+    sick, healthy = report_of_plots(True, 2, 30), report_of_plots(False, 64, 30)
+    both = combine([("a\udc80", sick), ("b", healthy)])
+    for kind in ("lanes", "streams", "coverage", "overlap"):
+        for run, one in zip(both.runs, (sick, healthy), strict=True):
+            ours = plot(both, kind, Figure(), run).get_title(loc="left")
+            assert ours == plot(one, kind, Figure()).get_title(loc="left")
+    assert len(both.emitted) == len(sick.emitted) + len(healthy.emitted)

@@ -34,7 +34,8 @@ def draw(report: Report, run: Run, ax: Axes | Figure | None) -> Axes:
         f"{run_name(run)}: who emitted which batch",
         left_out(emitted),
     )
-    below(axes, _legend(bool(tall.any()), not tall.all(), not emitted["delivered"].all()), labels=2)
+    once, unknown = bool((emitted["copies"] == 1).any()), bool((emitted["digest"] == "").any())
+    below(axes, _legend(bool(tall.any()), once, not emitted["delivered"].all(), unknown), labels=2)
     return axes
 
 
@@ -48,15 +49,15 @@ def left_out(emitted: pd.DataFrame) -> str:
     longest, shown = int(emitted["steps"].max()), int(emitted.groupby("epoch")["local_step"].nunique().max())
     parts = []
     if emitted["epoch"].nunique() < epochs:
-        parts.append(f"the first and last {emitted['epoch'].nunique()} of {epochs:,} epochs")
+        parts.append(f"{emitted['epoch'].nunique()} of {epochs:,} epochs, the first and the last ones")
     if shown < longest:
-        parts.append(f"the first and last {shown} of {longest:,} steps of an epoch")
+        parts.append(f"{shown} of the {longest:,} steps of an epoch, its beginning and its end")
     if int(emitted["lane"].max()) + 1 < lanes:
         parts.append(f"{int(emitted['lane'].max()) + 1} of {lanes:,} workers")
-    return f"shown: {', '.join(parts)}" if parts else ""
+    return f"shown: {'; '.join(parts)}" if parts else ""
 
 
-def _legend(several: bool, once: bool, lost: bool) -> list[Any]:
+def _legend(several: bool, once: bool, lost: bool, unknown: bool) -> list[Any]:
     from matplotlib.patches import Patch
 
     shown = [
@@ -66,4 +67,6 @@ def _legend(several: bool, once: bool, lost: bool) -> list[Any]:
         shown.append(Patch(color=GREY, label="thin: made once"))
     if lost:
         shown.append(Patch(facecolor="none", edgecolor=GREY, label="hollow: never delivered"))
+    if unknown:
+        shown.append(Patch(color=GREY, label="grey: could not be hashed"))
     return shown if several else shown[1:]

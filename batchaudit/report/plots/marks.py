@@ -36,7 +36,7 @@ def draw(axes: Axes, emitted: pd.DataFrame, value: str, tall: Array) -> None:
     Args:
         axes: where to.
         emitted: rows of `Report.emitted` of one run.
-        value: the column that gives a mark its colour: equal values, equal colours.
+        value: the column that gives a mark its colour: equal values, equal colours; "" is grey.
         tall: bool, shape (rows,): which marks fill their lane.
     """
     place, ticks = places(emitted)
@@ -95,13 +95,14 @@ _FEWEST = 12
 
 
 def _colours(values: pd.Series[Any], place: Array, lane: Array) -> Array:
-    """A colour for each value, those that come one after the other far apart."""
+    """A colour for each value, those that come one after the other far apart; grey for what is not known."""
     from matplotlib import colormaps
 
     order = np.lexsort((lane, place))
     number = np.empty(len(order), np.int64)
     number[order] = pd.factorize(values.to_numpy()[order])[0]
     colour: Array = colormaps["viridis"](_DARK + (_LIGHT - _DARK) * (number * _GOLDEN % 1))
+    colour[(values == "").to_numpy(bool)] = _grey()
     return colour
 
 

@@ -22,13 +22,13 @@ def draw(report: Report, run: Run, ax: Axes | Figure | None) -> Axes:
     """Draws which share of the batches of one is among the batches of the other.
 
     Raises:
-        UsageError: there is nothing to compare: one worker, one rank, one epoch.
+        UsageError: there is nothing to compare, as with one worker, one rank and one epoch.
     """
     pairs = report.overlap_of(run)
     if pairs.empty:
         raise UsageError(
-            f"{run.source} under {run.strategy} has one worker, one rank and at most one epoch: nothing can "
-            "overlap."
+            f"{run.source} under {run.strategy} has no two workers, ranks or epochs whose batches can be "
+            "compared: nothing can overlap."
         )
     by, count = str(pairs["by"].iloc[0]), int(pairs["count"].iloc[0])
     shown = sorted({*pairs["first"].tolist(), *pairs["second"].tolist()})

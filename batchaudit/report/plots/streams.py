@@ -35,9 +35,10 @@ def draw(report: Report, run: Run, ax: Axes | Figure | None) -> Axes:
         UsageError: no random stream is known to have moved.
     """
     emitted = report.emitted_of(run)
-    streams = {name: emitted[name] for name in emitted.columns if name.startswith(_PREFIX)}
-    known = {name: _shared(emitted, name) for name, states in streams.items() if states.notna().all()}
-    if emitted.empty or not known:
+    # A stream that only another run of the report moved has a column, and nothing in it.
+    names = [name for name in emitted.columns if name.startswith(_PREFIX) and emitted[name].notna().all()]
+    known = {name: _shared(emitted, name) for name in names} if len(emitted) else {}
+    if not known:
         raise UsageError(f"no random stream moved while {run.strategy} made batches: there are none to draw.")
     name = max(known, key=lambda one: float(known[one].mean()))
     shared = known[name]
@@ -47,7 +48,9 @@ def draw(report: Report, run: Run, ax: Axes | Figure | None) -> Axes:
     stream = _NAMES.get(name.removeprefix(_PREFIX), name.removeprefix(_PREFIX))
     said = f"{run_name(run)}: the state of {stream} before each batch"
     title(axes, said, _threads(report, run), left_out(emitted))
-    below(axes, _legend(bool(shared.any()), not shared.all()), labels=2)
+    unknown = (emitted[name] == "").to_numpy(bool)
+    once = bool((~shared & ~unknown).any())
+    below(axes, _legend(bool(shared.any()), once, bool(unknown.any())), labels=2)
     return axes
 
 
@@ -56,7 +59,8 @@ def _shared(emitted: pd.DataFrame, name: str) -> np.ndarray[tuple[int], np.dtype
     owner = pd.factorize(emitted["lane"] + emitted["epoch"] * (int(emitted["lane"].max()) + 1))[0]
     state = pd.factorize(emitted[name])[0]
     owners = pd.DataFrame({"state": state, "owner": owner}).groupby("state")["owner"].transform("nunique")
-    shared: np.ndarray[tuple[int], np.dtype[np.bool_]] = owners.to_numpy() > 1
+    known = (emitted[name] != "").to_numpy(bool)
+    shared: np.ndarray[tuple[int], np.dtype[np.bool_]] = (owners.to_numpy() > 1) & known
     return shared
 
 
@@ -66,7 +70,7 @@ def _threads(report: Report, run: Run) -> str:
     return next((words(note) for note in notes if "threads" in note), "")
 
 
-def _legend(several: bool, once: bool) -> list[Any]:
+def _legend(several: bool, once: bool, unknown: bool) -> list[Any]:
     from matplotlib.patches import Patch
 
     shown = [
@@ -77,4 +81,6 @@ def _legend(several: bool, once: bool) -> list[Any]:
     ]
     if once:
         shown.append(Patch(color=GREY, label="thin: a state of its own"))
+    if unknown:
+        shown.append(Patch(color=GREY, label="grey: not known"))
     return shown if several else shown[1:]

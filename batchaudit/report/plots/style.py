@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from batchaudit.errors import UsageError
 from batchaudit.report.cells import clean_line
 
 if TYPE_CHECKING:
@@ -35,17 +36,26 @@ def axes_of(ax: Axes | Figure | None, height: float, width: float = _WIDTH) -> A
             of pyplot's, which a notebook shows.
         height: inches of a figure.
         width: the same.
+
+    Raises:
+        UsageError: it is none of these.
     """
     if ax is None:
         import matplotlib.pyplot as plt
 
         return plt.subplots(figsize=(width, height), layout="constrained")[1]
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, FigureBase
 
     if isinstance(ax, Figure):
         ax.set_size_inches(width, height)
+    if isinstance(ax, FigureBase):
         made: Axes = ax.subplots()
         return made
+    if not isinstance(ax, Axes):
+        raise UsageError(
+            f"ax is of type {type(ax).__name__}: expected one Axes of matplotlib, an empty Figure, or None."
+        )
     return ax
 
 
@@ -98,6 +108,9 @@ def below(axes: Axes, handles: Sequence[Any], labels: int = 1) -> None:
     """
     from matplotlib.transforms import offset_copy
 
+    for one in handles:
+        if one.get_label().startswith("_"):  # matplotlib would leave it out
+            one.set_label(f" {one.get_label()}")
     long = any(len(one.get_label()) > _LONG for one in handles)
     row = sum(len(one.get_label()) + 6 for one in handles)
     under = offset_copy(axes.transAxes, axes.get_figure(root=True), y=-(8 + 14 * labels), units="points")

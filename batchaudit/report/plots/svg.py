@@ -56,7 +56,7 @@ def as_svg(report: Report, kind: str, number: int, run: Run | None = None) -> st
         figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})
     picture = _NOT_SHOWN.sub("", drawn.getvalue()).strip().replace(_INK, "currentColor")
     picture = _FONTS.sub("font-family: sans-serif", picture)
-    label = html.escape(axes.get_title(loc="left").replace("\n", " "))
+    label = html.escape(axes.get_title(loc="left").replace("\n", " ").replace(r"\$", "$"))
     return _own_names(picture, number).replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 
 

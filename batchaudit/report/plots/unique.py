@@ -156,17 +156,20 @@ def _lines(axes: Axes, runs: Runs) -> None:
     from matplotlib.lines import Line2D
 
     together, handles = 1, []
-    for number, (name, rows) in enumerate(runs[:_MOST_LINES]):
+    shown = _telling(runs)
+    for number, (name, rows) in enumerate(shown):
         colour, dash = _COLOURS[number % len(_COLOURS)], _DASHES[number % len(_DASHES)]
         epoch, share = rows["epoch"].to_numpy(), (rows["unique"] / rows["delivered"]).to_numpy(float)
         together = max(together, -(-len(rows) // _MOST_POINTS))
         middle, low, high = _thinned(share, _MOST_POINTS)
         at = _thinned(epoch.astype(float), _MOST_POINTS)[0]
         axes.fill_between(at, low, high, color=colour, alpha=0.25, lw=0)
-        axes.plot(at, middle, color=colour, linestyle=dash, lw=1.8)
+        # Of one epoch there is no line to see.
+        axes.plot(at, middle, color=colour, linestyle=dash, lw=1.8, marker="o" if len(at) == 1 else "")
         expected = (rows["expected_unique"] / rows["delivered"]).clip(upper=1).to_numpy(float)
         if (expected > share).any():
-            axes.plot(at, _thinned(expected, _MOST_POINTS)[0], color=colour, linestyle=":", lw=1)
+            level = _thinned(expected, _MOST_POINTS)[0]
+            axes.plot(at, level, color=colour, linestyle=":", lw=1, marker="_" if len(at) == 1 else "")
         handles.append(Line2D([], [], color=colour, linestyle=dash, lw=1.8, label=name.replace("\n", ", ")))
     axes.set_xlabel("epoch")
     notes = (
@@ -174,10 +177,18 @@ def _lines(axes: Axes, runs: Runs) -> None:
         if together > 1
         else []
     )
-    if len(runs) > _MOST_LINES:
-        notes.append(f"the first {_MOST_LINES} of {len(runs)} runs are shown")
+    if len(shown) < len(runs):
+        notes.append(f"{len(shown)} of {len(runs)} runs are shown, those with the most copies")
     title(axes, "different batches of each epoch", *notes)
     below(axes, handles, labels=2)
+
+
+def _telling(runs: Runs) -> Runs:
+    """The runs that there is room for: of many those with the most copies."""
+    if len(runs) <= _MOST_LINES:
+        return runs
+    least = [float((rows["unique"] / rows["delivered"]).min()) for _, rows in runs]
+    return [runs[at] for at in sorted(np.argsort(least, kind="stable")[:_MOST_LINES])]
 
 
 def _thinned(values: Any, most: int) -> tuple[Any, Any, Any]:
