@@ -36,6 +36,9 @@ def combine(reports: Sequence[tuple[str, Report]]) -> Report:
         batches=_stack(part.batches for part in parts),
         pooled=_stack(part.pooled for part in parts),
         timing=_stack(part.timing for part in parts),
+        emitted=_stack(part.emitted for part in parts),
+        coverage=_stack(part.coverage for part in parts),
+        overlap=_stack(part.overlap for part in parts),
         advice=Advice(tuple(one for part in parts for one in part.advice)),
         complete=all(part.complete for part in parts),
         notes=tuple(dict.fromkeys(f"{path}: {note}" for path, report in reports for note in report.notes)),
@@ -61,6 +64,9 @@ def _renamed(report: Report, name: str) -> Report:
         batches=report.batches.assign(run=name),
         pooled=report.pooled.assign(run=name),
         timing=report.timing.assign(run=name),
+        emitted=report.emitted.assign(run=name),
+        coverage=report.coverage.assign(run=name),
+        overlap=report.overlap.assign(run=name),
     )
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pandas as pd
+import pytest
 
 from batchaudit.report.combine import combine
 from tests.report.hand_made import advised_report
@@ -66,3 +67,13 @@ def test_runs_of_one_name_keep_their_own_times(make_report):
     both = combine([("a", advised), ("b", replace(advised, timing=advised.timing.assign(rate=1.0)))])
     assert [both.timing_of(run)["rate"].tolist() for run in both.runs] == [[62.0], [1.0]]
     assert [run["timing"]["rate"] for run in both.to_dict()["runs"]] == [62.0, 1.0]
+
+
+@pytest.mark.parametrize("name", ["emitted", "coverage", "overlap"])
+def test_what_the_pictures_show_is_kept(make_report, name):
+    report = make_report("healthy")
+    [run] = report.runs
+    who = {key: [getattr(run, key)] for key in ("run", "attempt", "rank", "source", "strategy")}
+    parts = [replace(report, **{name: pd.DataFrame({**who, "lane": [number]})}) for number in range(2)]
+    both = combine([("a", parts[0]), ("b", parts[1])])
+    assert [getattr(both, f"{name}_of")(run)["lane"].tolist() for run in both.runs] == [[0], [1]]
