@@ -19,6 +19,7 @@ from batchaudit.errors import UsageError
 from batchaudit.journal import manifest as manifests
 from batchaudit.journal.reader import Log, load
 from batchaudit.report.comparison import Alone, Comparison, Grain, Pair, Side
+from batchaudit.report.notes import note
 
 _Name = tuple[str, str]
 """A source and its strategy."""
@@ -133,16 +134,14 @@ class _Run:
         """What to know of this log."""
         notes = []
         if not self.side.complete:
-            notes.append(f"the log of {self.letter} is not whole: {self.log.health.lost}.")
+            notes.append(note("diff-incomplete-log", letter=self.letter, lost=self.log.health.lost))
         missing = self.log.missing_ranks(self.log.events)
         if missing:
-            notes.append(f"{self.letter} lacks the log of rank {', '.join(map(str, missing))}.")
+            ranks = ", ".join(map(str, missing))
+            notes.append(note("diff-missing-rank", letter=self.letter, ranks=ranks))
         unseen = [source for (source, _), events in self.groups.items() if not _consumed(events)]
         if unseen:
-            notes.append(
-                f"no consumer of {', '.join(unseen)} was watched in {self.letter}: what was produced stands "
-                "for what was delivered."
-            )
+            notes.append(note("diff-not-consumed", sources=", ".join(unseen), letter=self.letter))
         return notes
 
 
@@ -240,10 +239,7 @@ def _pair_notes(found: Compared, a: Stream, b: Stream) -> list[str]:
     notes = []
     if not found.batches.cut_alike or (found.samples is not None and not found.samples.cut_alike):
         ours, theirs = (_lengths(stream) for stream in (a, b))
-        notes.append(
-            f"the epochs are cut otherwise: batches an epoch are {ours} in A and {theirs} in B; the streams "
-            "are compared as one long epoch."
-        )
+        notes.append(note("diff-cut-otherwise", ours=ours, theirs=theirs))
     return notes
 
 
