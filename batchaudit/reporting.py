@@ -215,7 +215,8 @@ class _Attempt:
 
     def run(self, source: str, entry: Asked, rank: int) -> Run:
         """One run's figures and findings."""
-        about = self._about.get((source, rank), {})
+        # In a training of the user's own nobody has asked for workers: the source says how many it has.
+        about = self._about.get((source, rank), {}) if entry.strategy == LIVE else {}
         workers = entry.workers or int(about.get("workers", 0))
         made = Run(
             self._run, source, entry.strategy, workers, entry.skipped, _error(entry),
