@@ -5,6 +5,7 @@ Requires pandas.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,8 +27,8 @@ _Name = tuple[str, str]
 
 
 def compare(
-    a: Path,
-    b: Path,
+    a: str | os.PathLike[str],
+    b: str | os.PathLike[str],
     *,
     sources: Iterable[str] = (),
     strategies: Iterable[str] = (),
@@ -54,7 +55,7 @@ def compare(
         UsageError: there is nothing to compare.
         JournalError: a log cannot be read.
     """
-    run_a, run_b = _Run.read(a, "A", attempt_a), _Run.read(b, "B", attempt_b)
+    run_a, run_b = _Run.read(Path(a), "A", attempt_a), _Run.read(Path(b), "B", attempt_b)
     names = _named(run_a, run_b, list(sources), list(strategies))
     pairs: list[Pair] = []
     alone: list[Alone] = []
