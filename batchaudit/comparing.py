@@ -5,6 +5,7 @@ Requires pandas.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,14 +20,15 @@ from batchaudit.errors import UsageError
 from batchaudit.journal import manifest as manifests
 from batchaudit.journal.reader import Log, load
 from batchaudit.report.comparison import Alone, Comparison, Grain, Pair, Side
+from batchaudit.report.notes import note
 
 _Name = tuple[str, str]
 """A source and its strategy."""
 
 
 def compare(
-    a: Path,
-    b: Path,
+    a: str | os.PathLike[str],
+    b: str | os.PathLike[str],
     *,
     sources: Iterable[str] = (),
     strategies: Iterable[str] = (),
@@ -53,7 +55,7 @@ def compare(
         UsageError: there is nothing to compare.
         JournalError: a log cannot be read.
     """
-    run_a, run_b = _Run.read(a, "A", attempt_a), _Run.read(b, "B", attempt_b)
+    run_a, run_b = _Run.read(Path(a), "A", attempt_a), _Run.read(Path(b), "B", attempt_b)
     names = _named(run_a, run_b, list(sources), list(strategies))
     pairs: list[Pair] = []
     alone: list[Alone] = []
@@ -133,16 +135,14 @@ class _Run:
         """What to know of this log."""
         notes = []
         if not self.side.complete:
-            notes.append(f"the log of {self.letter} is not whole: {self.log.health.lost}.")
+            notes.append(note("diff-incomplete-log", letter=self.letter, lost=self.log.health.lost))
         missing = self.log.missing_ranks(self.log.events)
         if missing:
-            notes.append(f"{self.letter} lacks the log of rank {', '.join(map(str, missing))}.")
+            ranks = ", ".join(map(str, missing))
+            notes.append(note("diff-missing-rank", letter=self.letter, ranks=ranks))
         unseen = [source for (source, _), events in self.groups.items() if not _consumed(events)]
         if unseen:
-            notes.append(
-                f"no consumer of {', '.join(unseen)} was watched in {self.letter}: what was produced stands "
-                "for what was delivered."
-            )
+            notes.append(note("diff-not-consumed", sources=", ".join(unseen), letter=self.letter))
         return notes
 
 
@@ -240,10 +240,7 @@ def _pair_notes(found: Compared, a: Stream, b: Stream) -> list[str]:
     notes = []
     if not found.batches.cut_alike or (found.samples is not None and not found.samples.cut_alike):
         ours, theirs = (_lengths(stream) for stream in (a, b))
-        notes.append(
-            f"the epochs are cut otherwise: batches an epoch are {ours} in A and {theirs} in B; the streams "
-            "are compared as one long epoch."
-        )
+        notes.append(note("diff-cut-otherwise", ours=ours, theirs=theirs))
     return notes
 
 

@@ -52,5 +52,19 @@ def in_full(error: BaseException) -> str:
     return "".join(traceback.format_exception(error)).rstrip()
 
 
+WARNINGS = ("audit-closed", "log-stopped", "no-figures", "part-unwatched")
+"""What `BatchauditWarning.slug` can be, besides a cause; the reference in the documentation explains each."""
+
+
 class BatchauditWarning(UserWarning):
-    """What batchaudit could not do while it watched; the training itself goes on."""
+    """What batchaudit found, or could not do, while it watched; the training itself goes on.
+
+    Args:
+        message: what happened, and what to do.
+        slug: its name in the documentation: one of `WARNINGS`, which then ends the message, or the cause of
+            a finding, which is in the message anyway.
+    """
+
+    def __init__(self, message: str = "", slug: str = "") -> None:
+        super().__init__(f"{message} ({slug})" if slug in WARNINGS else message)
+        self.slug = slug

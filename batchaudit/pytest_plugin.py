@@ -54,7 +54,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class BatchAudit:
-    """Audits sources in a test; what `batch_audit` gives."""
+    """Audits sources in a test; what the fixture `batch_audit` gives.
+
+    Attributes:
+        reports: the reports of this test so far, in the order of the calls.
+    """
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._request = request

@@ -36,6 +36,7 @@ from batchaudit.journal.manifest import (
 )
 from batchaudit.journal.reader import Health, Log, load
 from batchaudit.report.model import Report, Run
+from batchaudit.report.notes import note
 
 _UNSEEN = (
     "no batch of it was seen: wrap what is given to fit() or what the loop goes over, after its last "
@@ -214,7 +215,8 @@ class _Attempt:
 
     def run(self, source: str, entry: Asked, rank: int) -> Run:
         """One run's figures and findings."""
-        about = self._about.get((source, rank), {})
+        # In a training of the user's own nobody has asked for workers: the source says how many it has.
+        about = self._about.get((source, rank), {}) if entry.strategy == LIVE else {}
         workers = entry.workers or int(about.get("workers", 0))
         made = Run(
             self._run, source, entry.strategy, workers, entry.skipped, _error(entry),
@@ -455,21 +457,12 @@ def _notes(health: Health, asked: list[Manifest], events: pd.DataFrame) -> list[
     sources = [events["source"][rows].unique() for rows in (made, handed_over(events))]
     unseen = sorted({str(name) for name in sources[0]} - {str(name) for name in sources[1]})
     if unseen:
-        notes.append(
-            f"no consumer of {', '.join(unseen)} was watched: the figures count what was produced, not what "
-            "was delivered."
-        )
+        notes.append(note("not-consumed", sources=", ".join(unseen)))
     if not health.complete:
-        notes.append(f"the log is not whole: {health.lost}. What is missing may hold duplicates.")
+        notes.append(note("incomplete-log", lost=health.lost))
     said = events.loc[made & (events["text"] != ""), ["source", "text"]]
     for source, unhashable in said.groupby("source", observed=True)["text"].min().items():
-        notes.append(
-            f"{source} yields what cannot be hashed by value ({unhashable}): how many of its batches "
-            "are different is not known."
-        )
+        notes.append(note("unhashable", source=str(source), leaves=unhashable))
     if any(one.kind == "iterator" and not one.renewable for one in asked):
-        notes.append(
-            "the source was one iterator, which has one pass: there is no serial baseline. Give a callable "
-            "that makes it for the full diagnosis."
-        )
+        notes.append(note("one-pass"))
     return notes

@@ -218,3 +218,11 @@ def test_every_report_has_a_verdict_on_all_sixteen_causes():
     verdicts = [*report.runs[0].verdicts, *report.across_verdicts]
     assert sorted(one.cause for one in verdicts) == sorted(pages.CAUSES)
     assert all(one.reason for one in verdicts)
+
+
+def test_a_serial_pass_of_a_loader_that_has_workers_is_meant_to_have_none():
+    data = pytest.importorskip("torch.utils.data")
+    loader = data.DataLoader(list(range(6)), batch_size=2, num_workers=2)
+    report = ba.audit(lambda: loader, ["serial", "as-is"], epochs=1, probes=False)
+    assert [run.workers_configured for run in report.runs] == [0, 2]
+    assert report.epochs["workers_configured"].tolist() == [1, 2]

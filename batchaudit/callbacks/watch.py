@@ -141,7 +141,7 @@ class EpochWatch:
             return
         self._told.add(which)
         # Where warnings are made errors, this one stops the training: so it was asked for.
-        warnings.warn(finding["text"], BatchauditWarning, stacklevel=2)
+        warnings.warn(BatchauditWarning(finding["text"], finding["cause"]), stacklevel=2)
 
     def _complain(self, why: str) -> None:
         """Says once why there are no figures; whatever goes wrong here never reaches the training."""
@@ -149,7 +149,8 @@ class EpochWatch:
             return
         self._told.add("no figures")
         with suppress(Exception):
-            warnings.warn(f"audit.callback() has no figures: {why}.", BatchauditWarning, stacklevel=2)
+            warning = BatchauditWarning(f"audit.callback() has no figures: {why}.", "no-figures")
+            warnings.warn(warning, stacklevel=2)
 
 
 def _figures(sources: Iterable[dict[str, Any]]) -> dict[str, float]:

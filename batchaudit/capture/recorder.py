@@ -440,11 +440,8 @@ def _rebuilt(shared: _Shared) -> Recorder:
 
 def _warn_closed() -> None:
     with suppress(Exception):  # where warnings are made errors, the training must go on all the same
-        warnings.warn(
-            "a source is used after its audit was closed: it goes on as it is, unwatched.",
-            BatchauditWarning,
-            stacklevel=4,
-        )
+        message = "a source is used after its audit was closed: it goes on as it is, unwatched."
+        warnings.warn(BatchauditWarning(message, "audit-closed"), stacklevel=4)
 
 
 def _look(batch: object) -> tuple[Fingerprint, int]:

@@ -1,4 +1,4 @@
-"""The header that a journal file begins with: see docs/journal-format.md.
+"""The header that a journal file begins with: see docs/reference/journal-format.md.
 
 Requires xxhash. It names the format's version, the key of the records' checksums and who wrote the file.
 """

@@ -1,4 +1,4 @@
-"""What an event is, and the bytes of its record: see docs/journal-format.md.
+"""What an event is, and the bytes of its record: see docs/reference/journal-format.md.
 
 Requires numpy and xxhash. Everything here is pure: bytes in, bytes out; no file is touched. The
 writer and the scanner share these definitions, so there is one place where the format is said.

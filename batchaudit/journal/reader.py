@@ -64,10 +64,11 @@ class Health:
 
 @dataclass(frozen=True)
 class Log:
-    """What a run has logged: design section 5 names the columns.
+    """What a run has logged.
 
     Attributes:
-        events: one row an event, sorted by (began_ns, file, seq).
+        events: one row an event, sorted by (began_ns, file, seq); the reference in the documentation has the
+            columns.
         samples: one row a sample: `event` (the event's row label), `position`, `digest`, `id`.
         health: how much of the log could be read.
         writers: the metadata of each file: run, source, strategy, attempt, rank, world, host, pid, ...
@@ -83,6 +84,9 @@ class Log:
 
         Args:
             events: the rows of `events` that are looked at.
+
+        Returns:
+            Their numbers, sorted.
         """
         world = max((int(writer.get("world", 1)) for writer in self.writers), default=1)
         return tuple(sorted(set(range(world)) - {int(rank) for rank in events["rank"].unique()}))

@@ -1,4 +1,4 @@
-"""Takes the undamaged records out of one journal file: see docs/journal-format.md.
+"""Takes the undamaged records out of one journal file: see docs/reference/journal-format.md.
 
 Requires what layout requires. A record counts only if its checksum, keyed by the file, verifies; where one
 does not, the search goes on at the next mark that begins a record that does. The file is read piece by piece,

@@ -166,7 +166,8 @@ class JournalWriter:
             _warn(
                 f"batchaudit stopped logging in process {os.getpid()} ({reason}). The training goes on; "
                 f"the log in {self._folder} is incomplete. Give it a folder with room and write "
-                f"permission and run it again."
+                f"permission and run it again.",
+                "log-stopped",
             )
 
 
@@ -178,7 +179,10 @@ def note_failure(folder: str | os.PathLike[str], reason: str) -> None:
         reason: what went wrong.
     """
     _leave_mark(os.path.join(folder, f"process-{os.getpid()}{FAILED_SUFFIX}"), reason)
-    _warn(f"batchaudit: {reason}. The training goes on; the log in {os.fspath(folder)} is incomplete.")
+    _warn(
+        f"batchaudit: {reason}. The training goes on; the log in {os.fspath(folder)} is incomplete.",
+        "part-unwatched",
+    )
 
 
 def _leave_mark(path: str, reason: str) -> None:
@@ -194,13 +198,14 @@ def _leave_mark(path: str, reason: str) -> None:
     os.close(fd)
 
 
-def _warn(message: str) -> None:
+def _warn(message: str, slug: str) -> None:
+    warning = BatchauditWarning(message, slug)
     try:
-        warnings.warn(message, BatchauditWarning, stacklevel=2)
+        warnings.warn(warning, stacklevel=2)
     except Exception:
         # Where warnings are made errors, the training must go on all the same.
         with contextlib.suppress(Exception):
-            sys.stderr.write(message + "\n")
+            sys.stderr.write(f"{warning}\n")
 
 
 _writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()

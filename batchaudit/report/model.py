@@ -111,31 +111,80 @@ class Report:
         return next((severity for severity in SEVERITIES if severity in found), None)
 
     def epochs_of(self, run: Run) -> pd.DataFrame:
-        """The rows of `epochs` that belong to one run."""
+        """The rows of `epochs` that belong to one run.
+
+        Args:
+            run: one of `runs`.
+
+        Returns:
+            Those rows, with all columns of `epochs`.
+        """
         return _of(self.epochs, run)
 
     def workers_of(self, run: Run) -> pd.DataFrame:
-        """The rows of `workers` that belong to one run."""
+        """The rows of `workers` that belong to one run.
+
+        Args:
+            run: one of `runs`.
+
+        Returns:
+            Those rows, with all columns of `workers`.
+        """
         return _of(self.workers, run)
 
     def batches_of(self, run: Run) -> pd.DataFrame:
-        """The rows of `batches` that belong to one run."""
+        """The rows of `batches` that belong to one run.
+
+        Args:
+            run: one of `runs`.
+
+        Returns:
+            Those rows, with all columns of `batches`.
+        """
         return _of(self.batches, run)
 
     def timing_of(self, run: Run) -> pd.DataFrame:
-        """The row of `timing` that belongs to one run, if there is one."""
+        """The row of `timing` that belongs to one run, if there is one.
+
+        Args:
+            run: one of `runs`.
+
+        Returns:
+            At most one row, with all columns of `timing`.
+        """
         return _of(self.timing, run)
 
     def emitted_of(self, run: Run) -> pd.DataFrame:
-        """The rows of `emitted` that belong to one run."""
+        """The rows of `emitted` that belong to one run.
+
+        Args:
+            run: one of `runs`.
+
+        Returns:
+            Those rows, with all columns of `emitted`.
+        """
         return _of(self.emitted, run)
 
     def coverage_of(self, run: Run) -> pd.DataFrame:
-        """The rows of `coverage` that belong to one run, or to it and the other ranks."""
+        """The rows of `coverage` that belong to one run, or to it and the other ranks.
+
+        Args:
+            run: one of `runs`.
+
+        Returns:
+            Those rows, with all columns of `coverage`.
+        """
         return _of(self.coverage, run, of_all_ranks=True)
 
     def overlap_of(self, run: Run) -> pd.DataFrame:
-        """The rows of `overlap` that belong to one run, or to it and the other ranks."""
+        """The rows of `overlap` that belong to one run, or to it and the other ranks.
+
+        Args:
+            run: one of `runs`.
+
+        Returns:
+            Those rows, with all columns of `overlap`.
+        """
         return _of(self.overlap, run, of_all_ranks=True)
 
     def run(self, strategy: str | None = None, source: str | None = None) -> Run:
