@@ -90,15 +90,17 @@ def test_no_name_is_taken_for_a_formula(name, tmp_path):
     assert (tmp_path / "picture.png").stat().st_size > 0
 
 
-def test_what_was_not_clocked_is_drawn_without_waiting():
+def test_what_was_not_clocked_is_drawn_as_neither_computing_nor_waiting():
     asked = question({}, *HOLDS[1:])
     seen = replace(asked.options[0].timing, clocked=False, busy=None)
     report = replace(
         advised_report(), advice=Advice((advise(replace(asked, options=(option("serial", seen),))),))
     )
     axes = drawn(report.plot("timing"))
-    computes, waits, _ = (bar.get_width() for bar in axes.patches)
-    assert (computes, waits) == (20.0, 0.0)
+    computes, either, _ = (bar.get_width() for bar in axes.patches)
+    assert (computes, either) == (0.0, 20.0)
+    told = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert "worker: computes or waits" in told and "worker: computes" not in told
 
 
 def test_another_kind_is_refused(make_report):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from batchaudit.errors import UsageError
 from batchaudit.report.plots.style import (
     BLUE,
+    GREY,
     HATCH,
     ORANGE,
     SKY,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from batchaudit.report.model import Report
 
-_COMPUTES, _WAITS, _CONSUMER, _STEP = BLUE, SKY, ORANGE, VERMILLION
+_COMPUTES, _WAITS, _MAKES, _CONSUMER, _STEP = BLUE, SKY, GREY, ORANGE, VERMILLION
 _BAR = 0.38
 
 
@@ -49,17 +50,18 @@ def draw(report: Report, ax: Axes | Figure | None) -> Axes:
     axes.set_xlabel("milliseconds a batch")
     title(axes, "what a batch takes, and how often one comes")
     bare(axes, "left", "bottom")
-    below(axes, _legend(bool(steps)), labels=2)
+    below(axes, _legend([option.timing for _, option in rows], bool(steps)), labels=2)
     return axes
 
 
 def _bars(axes: Axes, place: int, timing: Any) -> None:
     if timing.make is not None:
         make = timing.make.middle * 1e3
-        busy = make if timing.busy is None else min(timing.busy.middle * 1e3, make)
+        busy = 0.0 if timing.busy is None else min(timing.busy.middle * 1e3, make)
+        colour, hatch = (_MAKES, None) if timing.busy is None else (_WAITS, HATCH)
         at = place - _BAR / 2
         axes.barh(at, busy, _BAR, color=_COMPUTES)
-        axes.barh(at, make - busy, _BAR, left=busy, color=_WAITS, hatch=HATCH, edgecolor="white", linewidth=0)
+        axes.barh(at, make - busy, _BAR, left=busy, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
     middle, low, high = (1e3 / value for value in (timing.rate.middle, timing.rate.high, timing.rate.low))
     spread = [[max(0.0, middle - low)], [max(0.0, high - middle)]]
     axes.barh(place + _BAR / 2, middle, _BAR, xerr=spread, color=_CONSUMER, ecolor="grey", capsize=3)
@@ -75,15 +77,19 @@ def _label(advice: Any, option: Any, several: bool) -> str:
     return "\n".join(map(words, lines))
 
 
-def _legend(with_step: bool) -> list[Any]:
+def _legend(timings: list[Any], with_step: bool) -> list[Any]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    waits = "worker: waits (input, core, interpreter)"
-    shown = [
-        Patch(color=_COMPUTES, label="worker: computes"),
-        Patch(facecolor=_WAITS, hatch=HATCH, edgecolor="white", linewidth=0, label=waits),
-        Patch(color=_CONSUMER, label="consumer: from one batch to the next"),
-    ]
+    made = [timing for timing in timings if timing.make is not None]
+    shown: list[Any] = []
+    if any(timing.busy is not None for timing in made):
+        waits = "worker: waits (input, core, interpreter)"
+        shown.append(Patch(color=_COMPUTES, label="worker: computes"))
+        shown.append(Patch(facecolor=_WAITS, hatch=HATCH, edgecolor="white", linewidth=0, label=waits))
+    if any(timing.busy is None for timing in made):
+        # A training is not clocked: nobody knows which part of it was a wait.
+        shown.append(Patch(color=_MAKES, label="worker: computes or waits"))
+    shown.append(Patch(color=_CONSUMER, label="consumer: from one batch to the next"))
     step = [Line2D([], [], color=_STEP, linestyle="--", label="a training step")]
     return shown + (step if with_step else [])
