@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -177,6 +180,44 @@ def test_what_cannot_be_made_is_noted_and_harms_nothing(probing):
     made, reasons = probing(Refusing, "fork:2", probes=["same-index", "start"])
     assert list(made) == ["same-index"]
     assert "pickling" in reasons["probe start, fork:2"]
+
+
+SCRIPT = """
+import numpy as np
+import batchaudit as ba
+
+class Batches:
+    def __init__(self):
+        self.rng = np.random.default_rng(5)
+    def __len__(self):
+        return 8
+    def __getitem__(self, index):
+        return np.full((3, 4), index) + self.rng.normal(size=(3, 4))
+
+{guard}print("main runs")
+{guard}ba.audit(Batches, ["fork:2"], epochs=2, out={out!r}, probes=["same-index", "start"], advise=False)
+"""
+
+
+@pytest.mark.parametrize(
+    ("guard", "as_file", "started"),
+    [("if __name__ == '__main__': ", True, True), ("", True, False), ("", False, False)],
+    ids=["a guarded script", "a script without a guard", "a notebook"],
+)
+def test_a_main_module_that_would_run_again_is_not_given_to_a_fresh_interpreter(
+    guard, as_file, started, tmp_path
+):
+    text = SCRIPT.format(guard=guard, out=str(tmp_path / "run"))
+    (tmp_path / "script.py").write_text(text)
+    program = [str(tmp_path / "script.py")] if as_file else ["-c", text]
+    here = str(Path(ba.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, *program], env={**os.environ, "PYTHONPATH": here}, capture_output=True, text=True,
+        check=True, timeout=120,
+    )  # fmt: skip
+    assert done.stdout == "main runs\n" and done.stderr == ""
+    logged = ba.load(tmp_path / "run").events["strategy"].astype(str).map(probed)
+    assert (("start", "fork:2") in set(logged.dropna())) == started
 
 
 def test_probes_end_when_their_time_is_over(probing):
