@@ -14,7 +14,7 @@ import batchaudit
 from tests import guides
 
 DOCS = guides.ROOT / "docs"
-PAGES = [DOCS / "tutorial.md", *sorted((DOCS / "how-to").glob("*.md"))]
+PAGES = [guides.ROOT / "README.md", DOCS / "tutorial.md", *sorted((DOCS / "how-to").glob("*.md"))]
 WHAT_A_READER_HAS = (
     "accelerate",
     "datasets",

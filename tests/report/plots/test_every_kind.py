@@ -144,7 +144,7 @@ def test_where_there_is_nothing_to_draw_it_says_why_and_leaves_no_figure(kind):
             "not seen under threads:4: audit with the strategy 'serial' as well, or give ids with key=",
         ),
         ("overlap", "no two workers, ranks or epochs"),
-        ("timing", "audit with advise=True"),
+        ("timing", "too few batches"),
     ],
 )
 def test_a_report_without_these_figures_says_what_to_do(kind, why):
