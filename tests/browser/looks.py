@@ -66,6 +66,22 @@ def assert_fits(page: Any) -> None:
     assert page.evaluate(_TOO_WIDE) == []
 
 
+_CUT_OFF = """
+() => [...document.querySelectorAll("figure text")].filter(text => {
+  const it = text.getBoundingClientRect(), figure = text.closest("figure"), box = figure.getBoundingClientRect();
+  const hidden = getComputedStyle(text.ownerSVGElement).overflow !== "visible";
+  const svg = text.ownerSVGElement.getBoundingClientRect();
+  const right = hidden ? svg.right : box.left + figure.scrollWidth;
+  return it.left < box.left - 1 || it.right > right + 1;
+}).map(text => text.textContent)
+"""
+
+
+def assert_whole(page: Any) -> None:
+    """No word of a picture is cut off."""
+    assert page.evaluate(_CUT_OFF) == []
+
+
 def wait_until(page: Any, condition: str, patience: float = 60.0) -> None:
     """Waits for the browser; Playwright's own waiting would need a page that may run scripts from text."""
     end = time.monotonic() + patience

@@ -13,7 +13,7 @@ import batchaudit as ba
 from batchaudit.diagnosis.finding import Verdict
 from batchaudit.report.model import Report, Run
 from tests.loaders import Batch, NoisyTable, Passes, Table, batch
-from tests.report.hand_made import UNSHARDED, epoch, report
+from tests.report.hand_made import UNSHARDED, advised_report, epoch, report
 
 HOSTILE = {
     "script": "<script>alert(1)</script>",
@@ -42,9 +42,10 @@ def healthy() -> Report:
 
 
 def advised() -> Report:
-    """Clones of a random stream, timed."""
+    """Clones of a random stream, with an advice that is made by hand: timing takes its time."""
     np.random.seed(0)
-    return ba.audit(NoisyTable, ["serial", "fork:2"], epochs=2, probes=False, advise=None)
+    audited = ba.audit(NoisyTable, ["serial", "fork:2"], epochs=2, probes=False)
+    return replace(audited, advice=advised_report().advice)
 
 
 def live(folder: Path) -> Report:

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from batchaudit.report.downloads import downloads
-from tests.browser.looks import assert_fits, assert_readable
+from tests.browser.looks import assert_fits, assert_readable, assert_whole
 
 REAL = ["sick", "healthy", "advised", "live"]
 ALL = [*REAL, "hostile", "500 epochs", "10,000 epochs"]
@@ -43,12 +43,14 @@ def test_the_verdict_tells_a_sick_loader_from_a_healthy_one(saved, open_page):
     assert page.locator("article").count() == 0
 
 
-@pytest.mark.parametrize("width", [1280, 900, 400])
 @pytest.mark.parametrize("name", [*REAL, "hostile", "500 epochs"])
-def test_nothing_is_wider_than_the_window(saved, open_page, name, width):
-    page = open_page(saved[name].url, width)
+def test_nothing_is_wider_than_the_window(saved, open_page, name):
+    page = open_page(saved[name].url)
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-    assert_fits(page)
+    for width in (1280, 900, 400):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert_fits(page)
+        assert_whole(page)
 
 
 @pytest.mark.parametrize("name", REAL)

@@ -49,6 +49,7 @@ def as_svg(report: Report, kind: str, number: int, run: Run | None = None) -> st
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
     with mpl.rc_context():
         mpl.rcdefaults()  # not the style that the user has for pictures of their own
@@ -57,7 +58,10 @@ def as_svg(report: Report, kind: str, number: int, run: Run | None = None) -> st
         figure = Figure(layout="constrained")
         axes = plot(report, kind, figure, run)
         drawn = io.StringIO()
-        figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})
+        figure.draw_without_rendering()
+        # A title may be longer than the figure is wide: the picture grows, it cuts nothing off.
+        room = Bbox.union([Bbox.from_bounds(0, 0, *figure.get_size_inches()), figure.get_tightbbox()])
+        figure.savefig(drawn, format="svg", transparent=True, bbox_inches=room, metadata={"Date": None})
     picture = _NOT_SHOWN.sub("", drawn.getvalue()).strip().replace(_INK, "currentColor")
     picture = _FONTS.sub("", picture)  # the page's own
     label = html.escape(axes.get_title(loc="left").replace("\n", " "))
