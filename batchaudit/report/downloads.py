@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from batchaudit.report.model import Report
 
 _FRAMES = {
-    "epochs": "a row an epoch of a run",
-    "workers": "a row a worker of an epoch",
-    "pooled": "a row an epoch over all ranks",
-    "timing": "a row a run",
-    "coverage": "a row a piece of the stored samples",
-    "overlap": "a row a pair of workers, ranks or epochs",
-    "emitted": "a row a batch that a worker made, as in the pictures",
-    "batches": "a row a delivered batch",
+    "epochs": "one row for each epoch of a run",
+    "workers": "one row for each worker of an epoch",
+    "pooled": "one row for each epoch, over all ranks",
+    "timing": "one row for each run",
+    "coverage": "one row for each piece of the stored samples",
+    "overlap": "one row for each pair of workers, ranks or epochs",
+    "emitted": "one row for each batch that a worker made, as in the pictures",
+    "batches": "one row for each delivered batch",
 }
 _MOST_CHARACTERS = 4_000_000
 
