@@ -1,4 +1,4 @@
-"""Makes the pandas frames of design section 5 out of the records of many files.
+"""Makes the pandas frames out of the records of many files: see docs/reference/columns.md.
 
 Requires pandas, imported when a frame is made. The work is done in NumPy on whole columns: a log of
 millions of events costs a few copies of itself, and no Python object an event.

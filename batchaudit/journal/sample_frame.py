@@ -1,4 +1,4 @@
-"""Makes the frame of the samples: design section 5.
+"""Makes the frame of the samples: see docs/reference/columns.md.
 
 Requires pandas, imported when the frame is made.
 """
