@@ -33,7 +33,7 @@ DEFAULT_STRATEGIES = ("serial", "threads:4", "fork:4")
 
 def audit(
     source: Any,
-    strategies: Sequence[str] | None = None,
+    strategies: str | Sequence[str] | None = None,
     *,
     epochs: int = 3,
     steps_per_epoch: int | None = None,
@@ -55,7 +55,7 @@ def audit(
 
     Args:
         source: a callable that takes nothing and returns a new source (best), or a source.
-        strategies: such as `["serial", "threads:4", "fork:4", "keras-processes:4"]`; by default the
+        strategies: such as `["serial", "threads:4", "fork:4", "keras-processes:4"]`, or one; by default the
             source's own worker settings where it has some, else serial, threads:4 and fork:4.
         epochs: how many epochs to drive.
         steps_per_epoch: how many batches make an epoch; needed where the source is endless.
@@ -82,7 +82,8 @@ def audit(
     _check_counts(epochs, steps_per_epoch, timeout, probe_seconds)
     asked_probes = check(probes)
     step = _step_time(step_time)
-    asked = [_strategy(text) for text in strategies] if strategies is not None else None
+    texts = [strategies] if isinstance(strategies, str) else strategies
+    asked = [_strategy(text) for text in texts] if texts is not None else None
     if asked == []:
         raise UsageError("no strategy was given: name at least one, such as 'serial'.")
     target = Target.of(source, name)

@@ -188,6 +188,11 @@ def test_bad_options_are_refused_before_anything_runs(options, words):
     assert called == []
 
 
+def test_one_strategy_needs_no_list():
+    report = ba.audit(numbers, "threads:2", epochs=1, probes=False)
+    assert [run.strategy for run in report.runs] == ["threads:2"]
+
+
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be written"):

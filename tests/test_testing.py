@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 import sys
 import textwrap
@@ -397,13 +398,52 @@ def test_epochs_and_steps_are_those_that_are_asked_for():
     message(assert_same_stream, loaders.endless, loaders.numbers, steps_per_epoch=9)
 
 
-@pytest.mark.parametrize("given", [None, 3, replicas, [batch(0)]])
-def test_what_is_neither_a_run_nor_a_callable(given):
-    given = given() if callable(given) else given
+def test_sources_need_not_be_callables():
+    batches = list(loaders.numbers())
+    assert_same_stream(batches, loaders.numbers())
+    assert "2 of 8 batches moved" in message(
+        assert_same_stream, batches, [batches[1], batches[0], *batches[2:]]
+    )
+
+
+def test_reports_are_compared_by_their_strategies():
+    both = audited(loaders.Table, "serial", "fork:2")
+    assert_same_stream(both, audited(loaders.Table, "serial", "fork:2"))
+    text = message(assert_same_stream, both, audited(loaders.Table, "serial"))
+    assert text.startswith("Table under fork:2 is not in b")
+    text = message(assert_same_stream, audited(loaders.Table, "serial"), both)
+    assert text.startswith("Table under fork:2 is not in a")
+
+
+def test_the_one_runs_of_two_reports_are_compared_whatever_drove_them():
+    serial = audited(loaders.numbers, "serial")
+    assert_same_stream(serial, audited(loaders.numbers, "threads:1"))
+    text = message(assert_same_stream, serial, audited(backwards, "serial"))
+    assert "numbers under serial and backwards under serial" in text
+    places = r"a has batch \w{8} in epoch 0 at step 0, b has batch \w{8} in epoch 0 at step 0"
+    assert re.search(places, " ".join(text.split()))
+    assert "likely cause" not in text
+    sick = message(assert_same_stream, serial, audited(loaders.numbers, "fork:2"))
+    assert "likely cause: unsharded-replica" in sick
+    assert len(sick.splitlines()) <= 25
+
+
+def test_reports_whose_batches_are_not_known_are_not_the_same():
+    text = message(assert_same_stream, audited(opaque, "serial"), audited(opaque, "serial"))
+    assert "could not be hashed" in text
+
+
+@pytest.mark.parametrize("given", [None, 3])
+def test_what_is_no_source(given):
     for pair in ((given, loaders.numbers), (loaders.numbers, given)):
-        with pytest.raises(
-            TypeError, match=r"^[ab] is of type \w+: expected the folder of a run, or a callable"
-        ):
+        with pytest.raises(UsageError, match="source"):
+            assert_same_stream(*pair)
+
+
+def test_a_report_and_something_else():
+    report = audited(loaders.numbers, "serial")
+    for pair in ((report, loaders.numbers), (loaders.numbers, report)):
+        with pytest.raises(TypeError, match="only one of a and b is a report"):
             assert_same_stream(*pair)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchaudit.errors import JournalError, WrongTypeError
 from batchaudit.testing.failing import check_seen, fail
+from batchaudit.testing.reported import compare_reports
 
 if TYPE_CHECKING:
     from batchaudit.capture.ids import Key
@@ -21,8 +22,8 @@ _KNOWN = ("A = ", _FACTORY, f"{_A} in A and {_B} in B")
 
 
 def assert_same_stream(
-    a: str | os.PathLike[str] | Callable[[], Any],
-    b: str | os.PathLike[str] | Callable[[], Any],
+    a: Any,
+    b: Any,
     *,
     epochs: int = 1,
     steps_per_epoch: int | None = None,
@@ -30,9 +31,11 @@ def assert_same_stream(
     """Fails where two streams of batches are not equal, batch by batch, in order.
 
     Args:
-        a: the folder of a run (of `ba.Audit`, `ba.audit(out=)`, `batchaudit run`), or a callable that returns
-            a new source, which is driven serially; both from the same states of the global random streams.
-        b: the same.
+        a: the folder of a run (of `ba.Audit`, `ba.audit(out=)`, `batchaudit run`), or a source, or a callable
+            that returns a new one, which is driven serially; both from the same states of the global random
+            streams. Or a report: its runs are compared with those of the same strategies in the other's, or
+            the one run of each.
+        b: the same; a report where `a` is one.
         epochs: of a source, how many epochs to drive.
         steps_per_epoch: batches of an epoch of a source that has no end.
 
@@ -40,11 +43,15 @@ def assert_same_stream(
         AssertionError: they differ, or it is not known whether they do.
         UsageError: one of them is no source, or its code fails.
         JournalError: one of them is no run's folder.
-        WrongTypeError: a `TypeError`: one of them is neither a folder nor a callable.
+        WrongTypeError: a `TypeError`: only one of them is a report.
     """
     __tracebackhide__ = True
-    for name, one in ((_A, a), (_B, b)):
-        _check_callable(name, one, (str, os.PathLike), "the folder of a run, or ")
+    reports = [isinstance(one, _report_type()) for one in (a, b)]
+    if all(reports):
+        compare_reports(a, b)
+        return
+    if any(reports):
+        raise WrongTypeError("only one of a and b is a report: give two reports, or no report.")
     with tempfile.TemporaryDirectory(prefix="batchaudit-") as folder:
         places = [
             _run_of(one, name, Path(folder), epochs, steps_per_epoch) for name, one in ((_A, a), (_B, b))
@@ -180,9 +187,15 @@ def _compare(runs: list[Path], failed: str) -> None:
         raise AssertionError("\n".join([f"{failed}:", *said[: MOST_LINES - 1]]))
 
 
-def _check_callable(name: str, given: Any, others: tuple[type, ...] = (), or_else: str = "") -> None:
-    if not callable(given) and not isinstance(given, others):
+def _report_type() -> type:
+    from batchaudit.report.model import Report
+
+    return Report
+
+
+def _check_callable(name: str, given: Any) -> None:
+    if not callable(given):
         raise WrongTypeError(
-            f"{name} is of type {type(given).__name__}: expected {or_else}a callable that takes nothing and "
+            f"{name} is of type {type(given).__name__}: expected a callable that takes nothing and "
             f"returns a new source at each call, such as the function that makes your loader."
         )
