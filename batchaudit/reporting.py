@@ -215,7 +215,8 @@ class _Attempt:
     def run(self, source: str, entry: Asked, rank: int) -> Run:
         """One run's figures and findings."""
         about = self._about.get((source, rank), {})
-        workers = entry.workers or int(about.get("workers", 0))
+        own = int(about.get("workers", 0)) if entry.strategy == LIVE else 0
+        workers = entry.workers or own
         made = Run(
             self._run, source, entry.strategy, workers, entry.skipped, _error(entry),
             attempt=self._number, rank=rank,
