@@ -1,4 +1,4 @@
-"""Executes the notebooks anew, in place: `python notebooks/execute.py [FILE ...]`; needs the extra `notebook`.
+"""Executes the notebooks in place: `python notebooks/execute.py [FILE ...]`, with the extra `notebook`.
 
 What they print is kept, but for lines of TensorFlow's logger. One that shows where it ran is not written.
 """
