@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from collections import Counter
 
 import pytest
 
@@ -41,6 +42,25 @@ def test_the_verdict_tells_a_sick_loader_from_a_healthy_one(saved, open_page):
     page = open_page(saved["healthy"].url)
     assert page.locator("h1").inner_text() == "OK nothing wrong was found"
     assert page.locator("article").count() == 0
+
+
+def test_what_is_folded_away_says_how_many_causes_were_ruled_out(saved, open_page):
+    page = open_page(saved["healthy"].url)
+    for number, run in enumerate(saved["healthy"].report.runs, 1):
+        many = Counter(verdict.verdict for verdict in run.verdicts)
+        said = page.locator(f"#run-{number} details.verdicts summary").inner_text()
+        assert many["ruled out"] > 0
+        assert said == (
+            f"Verdicts on all causes: 0 found, {many['ruled out']} ruled out, "
+            f"{many['not observable']} not observable"
+        )
+
+
+def test_code_has_the_width_of_a_narrow_window(saved, open_page):
+    page = open_page(saved["advised"].url, width=400)
+    code = page.locator("dl.short pre")
+    assert code.count() > 0
+    assert all(one.bounding_box()["width"] > 300 for one in code.all())
 
 
 @pytest.mark.parametrize("name", [*REAL, "hostile", "500 epochs"])
