@@ -12,7 +12,7 @@ from batchaudit.errors import BatchauditError, FindingError, UsageError, WorkerE
 
 if TYPE_CHECKING:
     from batchaudit import testing
-    from batchaudit.auditing import audit
+    from batchaudit.auditing import audit, report_of
     from batchaudit.capture.fingerprint import fingerprint
     from batchaudit.comparing import compare
     from batchaudit.diagnosis.finding import Finding, Verdict
@@ -33,6 +33,7 @@ _WHERE = {
     "compare": "batchaudit.comparing",
     "fingerprint": "batchaudit.capture.fingerprint",
     "load": "batchaudit.journal.reader",
+    "report_of": "batchaudit.auditing",
 }
 _MODULES = ("testing",)
 
@@ -51,6 +52,7 @@ __all__ = [
     "compare",
     "fingerprint",
     "load",
+    "report_of",
     "testing",
 ]
 

@@ -68,6 +68,7 @@ def of_audit(
     known = {one.asked.strategy: one for one in measured}
     serial = known.get(_SERIAL) or baseline
     by_design = set() if serial is None else {finding.cause for finding in serial.findings}
+    own = () if serial is None else tuple(it.cause for it in serial.findings if it.severity in _SERIOUS)
     if serial is not None and manifest.kind != _DATASET:  # a dataset's serial pass is the dataset as it is
         known = {_SERIAL: serial, **known}
     options = tuple(_option(one, by_design, manifest, hidden) for one in known.values())
@@ -76,7 +77,7 @@ def of_audit(
     return advise(
         Question(
             source, manifest.kind, options, _costs(hidden(for_advice(COSTS, _SERIAL))), manifest.step_time,
-            nbytes, samples, complete=complete,
+            nbytes, samples, complete=complete, own=tuple(dict.fromkeys(own)),
         )
     )  # fmt: skip
 

@@ -172,6 +172,27 @@ def report_together(folders: Sequence[str | os.PathLike[str]]) -> Report | None:
     return build_together([Path(folder) for folder in folders])
 
 
+def report_of(*folders: str | os.PathLike[str]) -> Report:
+    """Reads a kept run, or one of which each rank has logged to a folder of its own, and diagnoses it.
+
+    Args:
+        folders: the run's folder: of `Audit`, of `audit(out=)`, of `batchaudit run`; or the ranks' folders.
+
+    Returns:
+        The report.
+
+    Raises:
+        JournalError: there is no log in one of them, or it cannot be read.
+        UsageError: several folders that are not the ranks of one training.
+    """
+    if len(folders) == 1:
+        return report(folders[0])
+    together = report_together(folders) if folders else None
+    if together is None:
+        raise UsageError("these are not the ranks of one training: ask for the report of each by itself.")
+    return together
+
+
 def _check_counts(epochs: int, steps_per_epoch: int | None, timeout: float, probe_seconds: float) -> None:
     if epochs < 1:
         raise UsageError(f"epochs={epochs}: at least 1 epoch is needed.")

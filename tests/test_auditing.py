@@ -193,6 +193,15 @@ def test_one_strategy_needs_no_list():
     assert [run.strategy for run in report.runs] == ["threads:2"]
 
 
+def test_a_kept_run_is_reported_again(tmp_path):
+    first = ba.audit(numbers, "serial", epochs=1, probes=False, advise=False, out=tmp_path / "run")
+    assert ba.report_of(tmp_path / "run").to_dict() == first.to_dict()
+    with pytest.raises(UsageError, match="not the ranks of one training"):
+        ba.report_of()
+    with pytest.raises(UsageError, match="not the ranks of one training"):
+        ba.report_of(tmp_path / "run", tmp_path / "run")
+
+
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be written"):

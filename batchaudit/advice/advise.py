@@ -53,7 +53,8 @@ def advise(question: Question) -> SourceAdvice | None:
     )
     more = of_choice(question, clean, best, mended, advice.uncertain)
     advice = replace(advice, reasons=(*advice.reasons, *more))
-    return replace(advice, summary=words.summary(advice, question, alone, best, mended))
+    said = words.summary(advice, question, alone, best, mended)
+    return replace(advice, summary=words.own(question) + said)
 
 
 def _compared(option: Option, serial: Timing | None, question: Question) -> Compared:

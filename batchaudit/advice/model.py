@@ -98,6 +98,7 @@ class Question:
         samples: of a batch; None for not known.
         steps: what a watched training did; None for an audit.
         complete: whether the log is whole: what is missing may hold duplicates.
+        own: the causes that were found without workers, too: no strategy is to blame for them.
     """
 
     source: str
@@ -109,6 +110,7 @@ class Question:
     samples: float | None = None
     steps: Steps | None = None
     complete: bool = True
+    own: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

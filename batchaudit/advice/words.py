@@ -60,6 +60,14 @@ def summary(
     return " ".join(part[0].upper() + part[1:] + "." for part in parts if part)
 
 
+def own(question: Question) -> str:
+    """What is wrong whatever drives the source: a strategy may be worth its cost all the same."""
+    if not question.own:
+        return ""
+    it = "it is" if len(question.own) == 1 else "they are"
+    return f"Mend {', '.join(question.own)} first: {it} there without workers, too. "
+
+
 def _use(advice: SourceAdvice, question: Question, best: Option) -> str:
     text = "no workers (serial)" if best.family == "serial" else best.strategy
     if advice.enough is not None and advice.enough < best.workers:

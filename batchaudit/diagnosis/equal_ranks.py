@@ -15,9 +15,10 @@ import pandas as pd
 
 from batchaudit.analysis import apart, codes, replicas
 from batchaudit.analysis.apart import Apart
+from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.ranks import Ranks
 from batchaudit.analysis.seeds import moved, moved_streams
-from batchaudit.diagnosis import fixes
+from batchaudit.diagnosis import fixes, pages
 from batchaudit.diagnosis.finding import Finding
 from batchaudit.diagnosis.judgement import (
     MANY_ENOUGH,
@@ -237,5 +238,12 @@ def _finding(
             "copies": float(np.round(first["total"] / max(1, first["different"]), 3)),
             "first_example": example,
         },
-        fixes.of(cause, next(iter(ranks.of.values()))),
+        _fix(cause, next(iter(ranks.of.values()))),
     )
+
+
+def _fix(cause: str, evidence: Evidence) -> str:
+    # A dataset that is indexed is shared out by its sampler, one that is iterated by itself.
+    if evidence.framework == "torch" and "items" in evidence.about:
+        return pages.fix(cause, "torch DistributedSampler")
+    return fixes.of(cause, evidence)

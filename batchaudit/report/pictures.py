@@ -24,6 +24,9 @@ _SHOW = {
 }
 """What makes a cause visible; of the others it is the lanes."""
 _OF_RUN = ("lanes", "streams", "coverage", "overlap")
+_OF_ALL = ("overlap", "coverage")
+"""Of several ranks these are over all of them."""
+_MOST_SOURCES = 3
 _MOST_RUNS = 12
 """Runs with pictures of their own; those with findings come first."""
 
@@ -69,14 +72,18 @@ def gallery(report: Report, shown: View) -> Gallery:
         The pictures.
     """
     studio = _Studio(report)
-    overview = Pictures(studio.drawn(("unique",)))
+    unique = studio.drawn(("unique",))
+    # Where something is wrong and no batch is a copy, how many are different is beside the point.
+    beside = any(run.findings for run in shown.runs) and not any(run.repeats for run in shown.runs)
+    overview = Pictures(folded=unique) if beside else Pictures(shown=unique)
     clocks = studio.drawn(("timing",))
     timing = Pictures(shown=clocks) if shown.advice else Pictures(folded=clocks)
     order = sorted(range(len(shown.runs)), key=lambda number: (not shown.runs[number].findings, number))
     there = [number for number in order if shown.runs[number].run is not None]
     chosen = set(there[:_MOST_RUNS])
     runs = tuple(
-        studio.of_run(run) if number in chosen else Pictures() for number, run in enumerate(shown.runs)
+        studio.of_run(run) if number in chosen or run.run is None else Pictures()
+        for number, run in enumerate(shown.runs)
     )
     return Gallery(overview, timing, runs, len(there) - len(chosen))
 
@@ -89,10 +96,24 @@ class _Studio:
         self._number = 0
 
     def of_run(self, view: RunView) -> Pictures:
+        if view.run is None:
+            return self._between(view)
         wanted = [kind for finding in view.findings for kind in _SHOW.get(finding.cause, ("lanes",))]
         shown = tuple(dict.fromkeys(wanted))
         folded = tuple(kind for kind in _OF_RUN if kind not in shown)
         return Pictures(self.drawn(shown, view.run), self.drawn(folded, view.run))
+
+    def _between(self, view: RunView) -> Pictures:
+        """What several ranks have in common of each source, which is under the first of them."""
+        if not view.findings or len(self._report.ranks) < 2:
+            return Pictures()
+        wanted = [kind for one in view.findings for kind in _SHOW.get(one.cause, ())]
+        kinds = tuple(dict.fromkeys(kind for kind in wanted if kind in _OF_ALL)) or _OF_ALL
+        first: dict[str, Run] = {}
+        for run in sorted(self._report.runs, key=lambda run: (run.attempt, run.rank)):
+            first.setdefault(run.source, run)
+        few = list(first.values())[:_MOST_SOURCES]
+        return Pictures(tuple(picture for run in few for picture in self.drawn(kinds, run)))
 
     def drawn(self, kinds: tuple[str, ...], run: Run | None = None) -> tuple[Markup, ...]:
         from batchaudit.report.plots.svg import as_svg

@@ -401,3 +401,13 @@ def test_with_a_step_time_nothing_clean_waits_less_than_it_must(asked):
     assert 0 <= advice.stalled_after <= 1
     if min(stalls.values()) <= choice.STALLED:
         assert advice.stalled_after <= choice.STALLED
+
+
+def test_a_defect_of_the_source_itself_is_told_first():
+    asked = question(*WAITS)
+    sick = advise(replace(asked, own=("inplace-mutation", "tail-drop")))
+    assert sick.summary.startswith(
+        "Mend inplace-mutation, tail-drop first: they are there without workers, too. Use "
+    )
+    assert "Mend" not in advise(asked).summary
+    assert sick.best == advise(asked).best

@@ -201,6 +201,8 @@ def test_ranks_that_were_given_everything(tmp_path, monkeypatch, sick, twin, key
     assert finding.evidence["copies"] == 2
     assert "rank 0" in finding.evidence["first_example"] and "rank 1" in finding.evidence["first_example"]
     assert "model-parallel" in finding.summary
+    # What is indexed is shared out by a sampler, what is iterated by itself.
+    assert ("DistributedSampler" in finding.fix) == isinstance(sick(0, 2).dataset, Stored)
     found, verdicts = across(trained(tmp_path / "twin", monkeypatch, twin, key=key))
     assert found == set()
     assert verdicts["unsharded-replica"].verdict == "ruled out"

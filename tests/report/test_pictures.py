@@ -111,3 +111,20 @@ def test_names_in_pictures_are_text(name):
         parts = list(ET.fromstring(one).iter())
         assert not [part for part in parts if part.tag.endswith("script")]
         assert not [key for part in parts for key in part.attrib if key.startswith("on")]
+
+
+def test_how_many_were_different_is_folded_where_that_is_not_what_is_wrong():
+    ours = made(False, 2, 30)
+    run = replace(ours.runs[0], findings=(replace(UNSHARDED, cause="rng-clone"),))
+    found = of(replace(ours, runs=(run,)))
+    assert found.overview.shown == () and len(found.overview.folded) == 1
+    assert len(of(ours).overview.shown) == 1
+
+
+def test_what_lies_between_ranks_has_pictures_of_all_of_them():
+    ours = replace(made(True, 2, 30), ranks=(0, 1), across=(replace(UNSHARDED, scope="rank"),))
+    *_, between = of(ours).runs
+    assert len(between.shown) == 2
+    assert "were seen" in titles(between.shown)[0] and "in common" in titles(between.shown)[1]
+    *_, alone = of(replace(ours, ranks=(0,))).runs
+    assert alone.shown == ()

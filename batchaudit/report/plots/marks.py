@@ -72,6 +72,7 @@ def places(emitted: pd.DataFrame) -> tuple[Array, list[tuple[float, str]]]:
     place = np.zeros(len(emitted), np.int64)
     ticks: list[tuple[float, str]] = []
     begin, before = 0, None
+    numbered = emitted["local_step"].max() + 1 >= _FEWEST
     for epoch, rows in emitted.groupby("epoch", sort=True).indices.items():
         step = emitted["local_step"].to_numpy()[rows]
         shown = np.unique(step)
@@ -81,7 +82,7 @@ def places(emitted: pd.DataFrame) -> tuple[Array, list[tuple[float, str]]]:
         left_out = before is not None and epoch - before > 1
         name = f"{'… ' if left_out else ''}epoch {epoch}"
         middle = (columns[0] + columns[-1]) / 2
-        if len(shown) >= _FEWEST:
+        if numbered and len(shown) > _SHORT:
             ticks += [(columns[0], "step 0")] * (before is None) + [(columns[-1], f"{shown[-1]:,}")]
             ticks += [(columns[at] - 1.5, "…") for at in np.flatnonzero(jumps)]
             middle += 0.01
@@ -90,8 +91,8 @@ def places(emitted: pd.DataFrame) -> tuple[Array, list[tuple[float, str]]]:
     return place, ticks
 
 
-_FEWEST = 12
-"""Steps of an epoch below which they are not numbered."""
+_FEWEST, _SHORT = 12, 3
+"""Steps of the longest epoch below which none are numbered; those of one that has room for the numbers."""
 
 
 def _colours(values: pd.Series[Any], place: Array, lane: Array) -> Array:
