@@ -5,7 +5,7 @@ All text here is clean (no control characters) and still plain: whoever sets it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -291,6 +291,12 @@ def _figures(epochs: pd.DataFrame) -> str:
 
 _EXAMPLE = "first_example"
 """What a reader can look up in the frames: it comes first, and whole."""
+_COPIES = "copies"
+"""How many batches came how often, where it is that."""
+
+
+def _times(count: object) -> str:
+    return "once" if str(count) == "1" else f"{count} times"
 
 
 def _evidence(finding: Finding) -> Iterator[tuple[str, str]]:
@@ -298,7 +304,9 @@ def _evidence(finding: Finding) -> Iterator[tuple[str, str]]:
     if example:
         yield "first example", cells.clean_line(str(example))
     for name, value in finding.evidence.items():
-        if name != _EXAMPLE:
+        if name == _COPIES and isinstance(value, Mapping):
+            yield name, ", ".join(f"{many} came {_times(times)}" for times, many in value.items())
+        elif name != _EXAMPLE:
             yield cells.clean_line(str(name)), cells.evidence(value)
 
 

@@ -93,3 +93,9 @@ def test_code_that_mends_two_findings_stands_once():
     findings = [replace(UNSHARDED, cause=cause, fix=code) for cause in ("rng-clone", "rng-epoch-reset")]
     [shown] = view(report([replace(FORK, findings=(*findings, UNSHARDED))], [epoch(FORK, 0)])).runs
     assert [one.fix for one in shown.findings] == [code, "# as for rng-clone, above", UNSHARDED.fix]
+
+
+def test_how_many_came_how_often_is_said_in_words():
+    finding = replace(UNSHARDED, evidence={"copies": {4: 8, 1: 2}})
+    [shown] = view(report([replace(FORK, findings=(finding,))], [epoch(FORK, 0)])).runs
+    assert shown.findings[0].evidence == (("copies", "8 came 4 times, 2 came once"),)
