@@ -23,6 +23,7 @@ from batchaudit.journal.manifest import Asked, Manifest, next_attempt
 from batchaudit.measuring import measure
 from batchaudit.probes import check
 from batchaudit.strategies import Strategy
+from batchaudit.strategies.spec import several
 from batchaudit.target import Target
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ def audit(
 
     Args:
         source: a callable that takes nothing and returns a new source (best), or a source.
-        strategies: such as `["serial", "threads:4", "fork:4", "keras-processes:4"]`, or one; by default the
-            source's own worker settings where it has some, else serial, threads:4 and fork:4.
+        strategies: such as `["serial", "threads:4", "fork:4", "keras-processes:4"]`, or "serial fork:4"; by
+            default the source's own worker settings where it has some, else serial, threads:4 and fork:4.
         epochs: how many epochs to drive.
         steps_per_epoch: how many batches make an epoch; needed where the source is endless.
         key: given a batch, returns one id a sample: which stored item it came from.
@@ -82,7 +83,7 @@ def audit(
     _check_counts(epochs, steps_per_epoch, timeout, probe_seconds)
     asked_probes = check(probes)
     step = _step_time(step_time)
-    texts = [strategies] if isinstance(strategies, str) else strategies
+    texts = several(strategies) if isinstance(strategies, str) else strategies
     asked = [_strategy(text) for text in texts] if texts is not None else None
     if asked == []:
         raise UsageError("no strategy was given: name at least one, such as 'serial'.")

@@ -39,8 +39,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="STRATEGIES",
         action="append",
         default=[],
-        help="audit with these strategies, whatever a test asks for; several apart by blanks, as in "
-        "'serial fork:4 torch:4,persistent'",
+        help="audit with these strategies, whatever a test asks for; several apart by blanks or commas, as "
+        "in 'serial fork:4 torch:4,persistent'",
     )
 
 
@@ -111,6 +111,8 @@ class BatchAudit:
         Raises:
             UsageError: there is no such argument.
         """
+        from batchaudit.strategies.spec import several
+
         asked: dict[str, Any] = {"advise": False}
         for marker in reversed(list(self._request.node.iter_markers(_MARKER))):
             asked |= _of_marker(marker)
@@ -118,8 +120,8 @@ class BatchAudit:
         asked |= options
         texts = self._request.config.getoption(_STRATEGIES)
         if isinstance(asked.get("strategies"), str):
-            asked["strategies"] = asked["strategies"].split()
-        asked["strategies"] = [one for text in texts for one in text.split()] or asked.get("strategies")
+            asked["strategies"] = several(asked["strategies"])
+        asked["strategies"] = [one for text in texts for one in several(text)] or asked.get("strategies")
         return asked
 
     def _folder(self) -> Path | None:

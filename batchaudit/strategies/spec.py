@@ -98,6 +98,20 @@ def parse(text: str) -> Strategy:
     return Strategy(family, _workers(text, family, colon, count), _options(text, family, tail))
 
 
+def several(text: str) -> list[str]:
+    """Takes apart the strategies of one text.
+
+    Args:
+        text: strategies apart by blanks or commas, such as "serial fork:4,seed=fresh torch:2" or
+            "serial,fork:4".
+
+    Returns:
+        The text of each; none is read yet.
+    """
+    families = "|".join(map(re.escape, FAMILIES))
+    return [one for one in re.split(rf"[\s,]+(?=(?:{families})(?:[:,\s]|$))|\s+", text.strip(", ")) if one]
+
+
 def _help() -> str:
     return ", ".join(name if name in _WITHOUT_WORKERS else f"{name}:N" for name in FAMILIES)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchaudit.errors import UsageError
-from batchaudit.strategies.spec import FAMILIES, START_METHODS, Strategy, parse
+from batchaudit.strategies.spec import FAMILIES, START_METHODS, Strategy, parse, several
 
 WITH_WORKERS = [family for family in FAMILIES if family not in ("serial", "as-is")]
 PROCESSES = ["fork", "spawn", "forkserver"]
@@ -89,3 +89,20 @@ def test_what_is_wrong_is_said(text):
 def test_an_option_twice_is_refused():
     with pytest.raises(UsageError, match="twice"):
         parse("fork:2,seed=1,seed=2")
+
+
+@pytest.mark.parametrize(
+    ("text", "strategies"),
+    [
+        ("fork:4", ["fork:4"]),
+        ("serial fork:4", ["serial", "fork:4"]),
+        ("serial,fork:4", ["serial", "fork:4"]),
+        (" serial,  tf.data:2 , as-is,", ["serial", "tf.data:2", "as-is"]),
+        ("torch:4,persistent,start=spawn,fork:2,seed=fresh", ["torch:4,persistent,start=spawn", "fork:2,seed=fresh"]),
+        ("tf_keras-processes:2,start=fork fork:2", ["tf_keras-processes:2,start=fork", "fork:2"]),
+        ("forc:2 serial", ["forc:2", "serial"]),
+        ("", []),
+    ],
+)  # fmt: skip
+def test_several_in_one_text(text, strategies):
+    assert several(text) == strategies
