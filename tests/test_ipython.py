@@ -27,7 +27,9 @@ LOOP = "for batch in DataLoader(data, batch_size=4):\n    pass"
 
 
 @pytest.fixture
-def shell():
+def shell(monkeypatch):
+    # A shell takes the place of the main module, which processes that are started anew look for.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     InteractiveShell.clear_instance()
     shell = InteractiveShell.instance()
     shell.run_line_magic("load_ext", "batchaudit")
@@ -69,7 +71,7 @@ def test_the_cell_runs_as_cells_do(shell, shown, capsys):
     assert result.success
     assert shell.user_ns["kept"] == 3
     assert "printed" in capsys.readouterr().out
-    assert shell.user_ns["_"] == 7
+    assert 7 in shell.user_ns["Out"].values()
 
 
 def test_a_cell_that_raises_shows_its_error_and_the_report_and_has_failed(shell, shown, capsys):

@@ -215,11 +215,9 @@ def test_what_workers_leave_out_is_not_covered():
 def test_seeds_diverge_or_not():
     assert_seeds_diverge(torch_report("healthy"))
     text = message(assert_seeds_diverge, keras_report(seeded=False))
-    assert (
-        "workers drew from equal random states: seed_divergence 0, and min_divergence asks for 1"
-        in " ".join(text.split())
-    )
-    assert "epoch 0" in text
+    # Of an epoch that one worker made alone, only what it shares with the others is known.
+    said = r"epoch \d: (workers|epochs) drew from equal random states: \w+ 0, and min_divergence asks for 1"
+    assert re.search(said, " ".join(text.split()))
 
 
 def test_seeds_that_nobody_saw_do_not_diverge():

@@ -35,7 +35,7 @@ def in_words(part):
     """How the page names a type."""
     if "$ref" in part:
         name = part["$ref"].rpartition("/")[2]
-        return f"[{name}](#json-{name})"
+        return f"[{name}](#{name})"
     if "anyOf" in part:
         return " or ".join(map(in_words, part["anyOf"]))
     if "const" in part:
