@@ -87,15 +87,18 @@ def lanes(worker: Array, epoch: Array) -> tuple[Array, int]:
     """
     if not len(worker):
         return worker, 0
-    pairs = np.unique(np.stack([epoch, worker]), axis=1)
-    first = codes.starts(pairs[0])
-    most = int(np.diff(first, append=pairs.shape[1]).max())
     known = int(worker.max()) + 1
+    group, count = codes.numbered(epoch, worker)
+    one = codes.first_rows(group)
+    one = one[np.lexsort((worker[one], epoch[one]))]
+    first = codes.starts(epoch[one])
+    each = np.diff(first, append=len(one))
+    most = int(each.max())
     if known <= most:
         return worker, known
-    in_epoch = np.arange(pairs.shape[1]) - np.repeat(first, np.diff(first, append=pairs.shape[1]))
-    where = np.searchsorted(pairs[0] * known + pairs[1], epoch * known + worker)
-    return in_epoch[where], most
+    in_epoch = np.zeros(count, np.int64)
+    in_epoch[group[one]] = np.arange(len(one)) - np.repeat(first, each)
+    return in_epoch[group], most
 
 
 def _shown(place: Array, step: Array, longest: Array) -> Array:

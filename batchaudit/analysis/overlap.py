@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from batchaudit.analysis import codes
 from batchaudit.analysis.emission import lanes
 from batchaudit.analysis.tables import UNHASHABLE, Tables
 
 MOST = 64
 """Of more workers, ranks or epochs so many are compared, evenly spread."""
+
+_AT_ONCE = 1 << 15
+"""Items that are looked up at once: memory does not grow with the length of a run."""
 
 COLUMNS = ["by", "first", "second", "share", "count"]
 
@@ -31,16 +35,14 @@ def overlap(tables: Tables) -> pd.DataFrame:
         nothing to compare.
     """
     hashed = ((tables.delivered["flags"] & UNHASHABLE) == 0).to_numpy()
-    delivered, content = tables.delivered[hashed], tables.contents[0][hashed]
-    worker, epoch = delivered["worker"].to_numpy(), delivered["epoch"].to_numpy()
-    rank = delivered["rank"].to_numpy()
-    known = worker >= 0
+    worker, epoch, rank = (tables.delivered[one].to_numpy()[hashed] for one in ("worker", "epoch", "rank"))
+    content, known = tables.contents[0][hashed], worker >= 0
     lane, count = lanes(worker[known], epoch[known])
-    if len(np.unique(rank)) > 1:
+    if (rank != rank[:1]).any():
         return _pairs("rank", rank, epoch, content)
     if count > 1:
         return _pairs("worker", lane, epoch[known], content[known])
-    if len(np.unique(epoch)) > 1:
+    if (epoch != epoch[:1]).any():
         return _pairs("epoch", epoch, np.zeros_like(epoch), content)
     return pd.DataFrame(columns=COLUMNS)
 
@@ -79,18 +81,33 @@ def common(owner: Array, group: Array, content: Array, owners: int, shown: Array
     inner[shown] = np.arange(len(shown))
     its = inner[owner]
     there = its >= 0
-    item, items = pd.factorize(pd.MultiIndex.from_arrays([group[there], content[there]]))
-    has = np.zeros((len(items), len(shown)), np.float32)
-    has[item, its[there]] = 1
-    both = has.T @ has
+    owner, group, content = its[there], group[there], content[there]
+    item = codes.numbered(group, content)[0]
+    once = codes.first_rows(codes.numbered(item, owner)[0])
+    item, owner, group = item[once], owner[once], codes.ranked(group[once])[1]
+    both = _in_common(item, owner, len(shown))
     # Within each group the smaller of the two: the sum over groups.
-    of_group = pd.factorize(items.get_level_values(0))[0]
-    sizes = np.zeros((int(of_group.max()) + 1 if len(of_group) else 0, len(shown)))
-    np.add.at(sizes, of_group, has)
-    least = np.zeros_like(both, float)
-    for size in sizes:
+    groups = int(group.max(initial=-1)) + 1
+    held = np.bincount(group * len(shown) + owner, minlength=groups * len(shown))
+    least = np.zeros_like(both)
+    for size in held.reshape(groups, len(shown)):
         least += np.minimum(size[:, None], size[None, :])
     with np.errstate(divide="ignore", invalid="ignore"):
         share: Array = np.where(least > 0, both / least, np.nan)
     np.fill_diagonal(share, np.nan)
     return share
+
+
+def _in_common(item: Array, owner: Array, owners: int) -> Array:
+    """How many items each two have, float, shape (owners, owners)."""
+    both = np.zeros((owners, owners))
+    several = np.bincount(item)[item] > 1  # most items have one owner, and are in no pair
+    item, owner = codes.numbered(item[several])[0], owner[several]
+    order = np.argsort(item, kind="stable")
+    item, owner = item[order], owner[order]
+    for begin in range(0, int(item.max(initial=-1)) + 1, _AT_ONCE):
+        rows = slice(*np.searchsorted(item, [begin, begin + _AT_ONCE]))
+        has = np.zeros((_AT_ONCE, owners), np.float32)
+        has[item[rows] - begin, owner[rows]] = 1
+        both += has.T @ has
+    return both
