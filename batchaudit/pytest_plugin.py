@@ -111,17 +111,13 @@ class BatchAudit:
         Raises:
             UsageError: there is no such argument.
         """
-        from batchaudit.strategies.spec import several
-
         asked: dict[str, Any] = {"advise": False}
         for marker in reversed(list(self._request.node.iter_markers(_MARKER))):
             asked |= _of_marker(marker)
         _check(options, "batch_audit")
         asked |= options
         texts = self._request.config.getoption(_STRATEGIES)
-        if isinstance(asked.get("strategies"), str):
-            asked["strategies"] = several(asked["strategies"])
-        asked["strategies"] = [one for text in texts for one in several(text)] or asked.get("strategies")
+        asked["strategies"] = " ".join(texts).strip(", ") or asked.get("strategies")
         return asked
 
     def _folder(self) -> Path | None:

@@ -75,11 +75,28 @@ def show(report: Report, document: TextIO | None, files: Files) -> None:
 
     people = console(err=document is not None)
     print_report(report, people)
+    for line in write(report, document, files):
+        people.print(line, markup=False, soft_wrap=True)
+
+
+def write(report: Report, document: TextIO | None, files: Files) -> list[str]:
+    """Writes a report to where programs read it, and to files.
+
+    Args:
+        report: the report.
+        document: where its JSON goes; None for no JSON.
+        files: what else it is written to.
+
+    Returns:
+        A line about each file.
+
+    Raises:
+        UsageError: a file cannot be written.
+    """
     if document is not None:
         document.write(report.to_json())
         document.flush()
-    for line in files.write(report):
-        people.print(line, markup=False, soft_wrap=True)
+    return files.write(report)
 
 
 def check_folder(option: str, folder: str) -> None:

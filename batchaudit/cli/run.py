@@ -138,16 +138,9 @@ def _report(folder: Path, attempt: int, document: TextIO | None, files: Files) -
         print_report(report, output.console(err=True))
         click.echo(f"log kept in {folder}; to see it again: batchaudit report {folder}", err=True)
     if document is not None or files:
-        _write(report or outcome.nothing(), document, files)
+        for line in output.write(report or outcome.nothing(), document, files):
+            click.echo(line, err=True)
     return report if seen else None
-
-
-def _write(report: Report, document: TextIO | None, files: Files) -> None:
-    if document is not None:
-        document.write(report.to_json())
-        document.flush()
-    for line in files.write(report):
-        click.echo(line, err=True)
 
 
 def _complain(error: Exception) -> None:

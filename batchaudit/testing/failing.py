@@ -54,15 +54,20 @@ def named(run: Run) -> str:
     return f"{run.source}{rank}" if run.strategy == _LIVE else f"{run.source} under {run.strategy}{rank}"
 
 
+def is_report(given: Any) -> bool:
+    """Whether something is a report."""
+    from batchaudit.report.model import Report
+
+    return isinstance(given, Report)
+
+
 def check_report(report: Any) -> None:
     """Refuses what is no report.
 
     Raises:
         WrongTypeError: it is none.
     """
-    from batchaudit.report.model import Report
-
-    if not isinstance(report, Report):
+    if not is_report(report):
         raise WrongTypeError(
             f"report is of type {type(report).__name__}: expected what batchaudit.audit(), Audit.report() or "
             "Report.load() returns."

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchaudit.errors import JournalError, WrongTypeError
-from batchaudit.testing.failing import check_seen, fail
+from batchaudit.testing.failing import check_seen, fail, is_report
 from batchaudit.testing.reported import compare_reports
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def assert_same_stream(
         WrongTypeError: a `TypeError`: only one of them is a report.
     """
     __tracebackhide__ = True
-    reports = [isinstance(one, _report_type()) for one in (a, b)]
+    reports = [is_report(one) for one in (a, b)]
     if all(reports):
         compare_reports(a, b)
         return
@@ -185,12 +185,6 @@ def _compare(runs: list[Path], failed: str) -> None:
     if compared.verdict != "same":
         said = [line for line in str(compared).splitlines() if line and not line.startswith(_KNOWN)]
         raise AssertionError("\n".join([f"{failed}:", *said[: MOST_LINES - 1]]))
-
-
-def _report_type() -> type:
-    from batchaudit.report.model import Report
-
-    return Report
 
 
 def _check_callable(name: str, given: Any) -> None:
