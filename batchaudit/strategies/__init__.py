@@ -6,9 +6,11 @@ To add a family, add its options to `spec.py` and its file here; the file has on
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +36,8 @@ _DRIVERS = {
     "tf.data": ("tf_data", "tensorflow"),
     "torch": ("torch", "torch"),
 }
+
+_NEVER_FORK = ("serial", "threads", "tf_keras-threads", "keras-threads", "tf.data")
 
 
 def require(strategy: Strategy) -> None:
@@ -70,7 +74,25 @@ def drive(job: Job, strategy: Strategy) -> None:
         source = job.make()
         job = replace(job, make=_beginning_with(source, job.make))
         family = "torch" if is_loader(source) else family
-    _driver(family).drive(job, strategy)
+    with nullcontext() if family in _NEVER_FORK else _earlier_garbage_kept():
+        _driver(family).drive(job, strategy)
+
+
+@contextmanager
+def _earlier_garbage_kept() -> Iterator[None]:
+    """Keeps the collector of forked children away from what earlier passes left.
+
+    TensorFlow's objects among it are destroyed by code that takes locks. In a child the threads are missing
+    that held them at the fork: the child hangs or aborts. Python's documentation advises `gc.freeze` here.
+    """
+    if gc.get_freeze_count():  # by the program itself, which gc.unfreeze would undo
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _own_machinery(source: object) -> str:

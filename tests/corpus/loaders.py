@@ -99,6 +99,22 @@ class NoiseFromAnAttribute(Indexed):
         return rows + self.rng.normal(size=rows.shape), ids
 
 
+class NoiseFromAnAttributeOutOfOrder(NoiseFromAnAttribute):
+    """With threads, batch 0 draws after batch 1 in the first epoch, whatever the machine does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drawn = threading.Event()
+
+    def __getitem__(self, index: int) -> Any:
+        if index == 0 and threading.current_thread() is not threading.main_thread():
+            self.drawn.wait(60)
+        made = super().__getitem__(index)
+        if index == 1:
+            self.drawn.set()
+        return made
+
+
 class NoiseFromPythonsRandom(Indexed):
     """P16's twin: CPython seeds its stream anew in every forked child."""
 

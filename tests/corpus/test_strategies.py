@@ -79,7 +79,7 @@ CASES = [
     ("K04, iterator class", loaders.Unlocked, "threads:4", 16, RACE),
     ("K04 twin", loaders.Locked, "threads:4", 16, set()),
     ("K04 twin", loaders.Locked, "tf_keras-threads:4", 16, set()),
-    ("K18", loaders.NoiseFromAnAttribute, "threads:4", None, RACE),
+    ("K18", loaders.NoiseFromAnAttributeOutOfOrder, "threads:4", None, RACE),
     ("torn rows", loaders.OneBufferForAllThreads, "threads:4", None, RACE),
     ("torn rows, twin", loaders.Indexed, "threads:4", None, set()),
     (

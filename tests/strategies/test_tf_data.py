@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import random
 
 import numpy as np
@@ -107,3 +108,31 @@ def test_python_and_numpy_draw_on_as_if_nothing_had_been(drive):
     np.random.seed(1), random.seed(1)
     drive(NoisyTable, "tf.data:2")
     assert (np.random.random(), random.random()) == expected
+
+
+class Collecting:
+    """Its workers run the collector."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        gc.collect()
+        return np.full((2, 3), index)
+
+
+def test_what_a_pass_left_behind_is_not_destroyed_in_a_forked_worker(drive):
+    pipeline = (
+        tf.data.Dataset.range(10_000).map(lambda n: n * 2, num_parallel_calls=4).shuffle(100).prefetch(4)
+    )
+    left = [iter(pipeline)]
+    next(left[0])
+    left.append(left)
+    gc.collect()
+    gc.disable()  # which would else, now and then, have it gone by the time of the fork
+    try:
+        del left
+        assert len(drive(Collecting, "fork:2").delivered) == 4
+    finally:
+        gc.enable()
+    assert gc.get_freeze_count() == 0
