@@ -33,7 +33,10 @@ def judge(evidence: Evidence) -> Judgement:
         )
     if evidence.kind == "indexed":
         return _of_items(evidence, made, against)
-    foreign, twice = _foreign(evidence, made), _twice(evidence, made)
+    # A thread that waits for the source's lock has begun long before it is its turn: the order in which they
+    # ended is that of the turns, but for the one batch that each thread may have in its hands.
+    turns = made.sort_values("ended_ns", kind="stable")
+    foreign, twice = _foreign(evidence, turns), _twice(evidence, turns)
     if len(foreign) and not len(twice) and _drawn(evidence, foreign):
         return found(_drawn_in_turns(evidence, foreign))
     if len(foreign) or len(twice):
@@ -71,7 +74,7 @@ def _of_items(evidence: Evidence, made: pd.DataFrame, against: races.Wrong | Non
 
 
 def _foreign(evidence: Evidence, made: pd.DataFrame) -> pd.DataFrame:
-    """Batches that the serial baseline does not have."""
+    """Batches, in the order of their turns, that the serial baseline does not have."""
     known = evidence.baseline.sequence()
     # Queues are filled ahead: what lies beyond the baseline's end may be right.
     within = made.iloc[: max(len(known) - made["worker"].nunique(), 0)]
@@ -84,7 +87,7 @@ def _foreign(evidence: Evidence, made: pd.DataFrame) -> pd.DataFrame:
 
 
 def _twice(evidence: Evidence, made: pd.DataFrame) -> pd.DataFrame:
-    """Batches that came again sooner than the baseline repeats any."""
+    """Batches, in the order of their turns, that came again sooner than the baseline repeats any."""
     period = _distances(evidence.baseline.sequence())
     shortest = period.min() if len(period) else np.inf
     if shortest <= 2 * made["worker"].nunique():

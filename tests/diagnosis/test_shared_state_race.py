@@ -46,6 +46,35 @@ class Meeting:
             self.barrier.reset()
 
 
+class Starving:
+    """Its lock keeps one thread waiting, which began with the first, until past the end of the serial passes."""
+
+    def __init__(self):
+        self.position, self.lock = 0, threading.Lock()
+        self.starved, self.late = None, threading.Event()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        me = threading.current_thread()
+        if me is not threading.main_thread():
+            self.starved = self.starved or me
+            if self.starved is me:
+                self.late.wait(60)
+        with self.lock:
+            position, self.position = self.position, self.position + 1
+            if self.position >= 50:
+                self.late.set()
+        return ROWS[np.arange(position, position + 4) % len(ROWS)]
+
+
+def test_a_thread_that_waits_long_for_the_lock_has_torn_nothing():
+    verdict, finding = audited(Starving, "threads:3", steps_per_epoch=16)
+    assert finding is None, finding.summary
+    assert verdict.verdict == "ruled out"
+
+
 class OneBuffer:
     """Two threads fill one buffer, a half before the other has read it."""
 
