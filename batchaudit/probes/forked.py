@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from batchaudit.strategies import Job, Skip
+from batchaudit.strategies.forks import earlier_garbage_kept
 
 PATIENCE = 15.0
 """Seconds: what does not survive a fork hangs."""
@@ -44,7 +45,8 @@ def in_fork(function: Callable[[], Any], seconds: float) -> Any:
             theirs.send((False, f"{type(error).__name__}: {error}"))
 
     process = context.Process(target=work)
-    process.start()
+    with earlier_garbage_kept():
+        process.start()
     theirs.close()
     try:
         if not ours.poll(seconds):

@@ -6,17 +6,16 @@ To add a family, add its options to `spec.py` and its file here; the file has on
 
 from __future__ import annotations
 
-import gc
 import importlib
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from batchaudit.errors import UsageError
 from batchaudit.sources import kind_of
 from batchaudit.sources.torch_loader import is_loader
+from batchaudit.strategies.forks import earlier_garbage_kept
 from batchaudit.strategies.job import Job, Skip
 from batchaudit.strategies.spec import Strategy, parse
 
@@ -36,8 +35,6 @@ _DRIVERS = {
     "tf.data": ("tf_data", "tensorflow"),
     "torch": ("torch", "torch"),
 }
-
-_NEVER_FORK = ("serial", "threads", "tf_keras-threads", "keras-threads", "tf.data")
 
 
 def require(strategy: Strategy) -> None:
@@ -74,25 +71,8 @@ def drive(job: Job, strategy: Strategy) -> None:
         source = job.make()
         job = replace(job, make=_beginning_with(source, job.make))
         family = "torch" if is_loader(source) else family
-    with nullcontext() if family in _NEVER_FORK else _earlier_garbage_kept():
+    with earlier_garbage_kept():  # whatever the family: a source may fork by itself
         _driver(family).drive(job, strategy)
-
-
-@contextmanager
-def _earlier_garbage_kept() -> Iterator[None]:
-    """Keeps the collector of forked children away from what earlier passes left.
-
-    TensorFlow's objects among it are destroyed by code that takes locks. In a child the threads are missing
-    that held them at the fork: the child hangs or aborts. Python's documentation advises `gc.freeze` here.
-    """
-    if gc.get_freeze_count():  # by the program itself, which gc.unfreeze would undo
-        yield
-        return
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def _own_machinery(source: object) -> str:
