@@ -19,7 +19,8 @@ from batchaudit.capture.ids import Key
 from batchaudit.capture.provenance import place
 from batchaudit.capture.restore import preserved_streams
 from batchaudit.errors import UsageError
-from batchaudit.journal.manifest import Asked, Manifest, next_attempt
+from batchaudit.journal.keeping import Keeping
+from batchaudit.journal.manifest import Asked, Manifest
 from batchaudit.measuring import measure
 from batchaudit.probes import check
 from batchaudit.strategies import Strategy
@@ -46,6 +47,8 @@ def audit(
     probe_seconds: float = 60.0,
     advise: bool | None = None,
     step_time: float | str | os.PathLike[str] | Report | None = None,
+    max_bytes: int | None = None,
+    key_file: str | os.PathLike[str] | None = None,
     on_progress: Progress | None = None,
 ) -> Report:
     """Audits what feeds a training, before the training.
@@ -72,6 +75,9 @@ def audit(
             those and all others that could drive the source, which are audited too; False for no timing.
         step_time: seconds that a training step takes: tells whether the training waits for its data. Or a
             watched training that shows it: its report, or its folder.
+        max_bytes: how many bytes the log may have, from 65,536 on; None for no limit. See `Audit`.
+        key_file: a file of at least 16 random bytes, with which all that comes from the batches' content is
+            keyed in the log. See `Audit`.
         on_progress: told (strategy, epoch, step) of every delivered batch.
 
     Returns:
@@ -82,6 +88,7 @@ def audit(
     """
     _check_counts(epochs, steps_per_epoch, timeout, probe_seconds)
     asked_probes = check(probes)
+    keeping = Keeping.of(max_bytes, key_file)
     step = _step_time(step_time)
     texts = several(strategies) if isinstance(strategies, str) else strategies
     asked = [_strategy(text) for text in texts] if texts is not None else None
@@ -96,7 +103,7 @@ def audit(
         asked = asked or _defaults(target.last)
         workers = sources.workers_of(target.last)
         manifest = Manifest(
-            next_attempt(folder, rank),
+            0,
             target.name,
             kind.value,
             target.renewable,
@@ -105,8 +112,10 @@ def audit(
             tuple(Asked(str(s), workers if s.family == "as-is" else s.workers) for s in asked),
             rank=rank,
             step_time=step,
+        ).claim(folder)
+        auditor = Auditor(
+            target, manifest, folder, key, timeout, on_progress, asked_probes, probe_seconds, keeping
         )
-        auditor = Auditor(target, manifest, folder, key, timeout, on_progress, asked_probes, probe_seconds)
         auditor.baseline()
         auditor.probe_source()
         for strategy in asked:

@@ -19,6 +19,7 @@ from batchaudit.capture.recorder import Recorder
 from batchaudit.capture.restore import preserved_streams
 from batchaudit.capture.rng import StreamReader
 from batchaudit.errors import BatchauditError, UsageError, WorkerError, in_full
+from batchaudit.journal.keeping import Keeping
 from batchaudit.journal.layout import Event, Stage
 from batchaudit.journal.manifest import BASELINE, BASELINE_AGAIN, BASELINE_RESEEDED, Asked, Manifest
 from batchaudit.journal.manifest import probe as probe_name
@@ -49,10 +50,12 @@ class Auditor:
         on_progress: Progress | None,
         asked_probes: frozenset[str] = frozenset(),
         probe_seconds: float = 0.0,
+        keeping: Keeping | None = None,
     ) -> None:
         self.manifest = manifest
         self.target = target
         self._folder = folder
+        self._keeping = keeping
         self._key = key
         self._timeout = timeout
         self._on_progress = on_progress
@@ -60,7 +63,6 @@ class Auditor:
         self._probes = asked_probes
         self._seconds_left = probe_seconds
         self._drawn: bool | None = None
-        manifest.write(folder)  # now: an audit that is killed still says what it was asked
 
     def baseline(self) -> None:
         """Drives the serial passes that say what is deterministic, where there is more than one pass to have.
@@ -252,7 +254,9 @@ class Auditor:
             note: told of each delivered batch.
             recorder: what looks at the batches.
         """
-        journal = open_journal(self._folder, self.manifest.source, name, self.manifest.attempt, self._about)
+        journal = open_journal(
+            self._folder, self.manifest.source, name, self.manifest.attempt, self._about, self._keeping
+        )
         looks = recorder(journal if note is None else _Noted(journal, note), self._key)
 
         def tell(epoch: int, step: int) -> None:
@@ -307,6 +311,10 @@ class _Noted:
     @property
     def closed(self) -> bool:
         return self._journal.closed
+
+    @property
+    def off(self) -> bool:
+        return False  # the audit itself goes by what is delivered, whatever becomes of the log
 
     def append(self, event: Event) -> int:
         if event.stage == Stage.DELIVERED:

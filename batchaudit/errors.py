@@ -52,7 +52,7 @@ def in_full(error: BaseException) -> str:
     return "".join(traceback.format_exception(error)).rstrip()
 
 
-WARNINGS = ("audit-closed", "log-stopped", "no-figures", "part-unwatched")
+WARNINGS = ("audit-closed", "log-full", "log-stopped", "no-figures", "part-unwatched", "record-lost")
 """What `BatchauditWarning.slug` can be, besides a cause; the reference in the documentation explains each."""
 
 

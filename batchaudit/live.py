@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from batchaudit import consumers
 from batchaudit.capture.provenance import place
 from batchaudit.errors import UsageError
-from batchaudit.journal.manifest import Manifest, next_attempt
+from batchaudit.journal.keeping import Keeping
+from batchaudit.journal.manifest import Manifest
 from batchaudit.watching import Watched
 
 if TYPE_CHECKING:
@@ -34,24 +34,34 @@ class Audit:
         folder: the run's folder; made if it is not there. A folder that holds a run gets its next attempt.
         everything: whether to watch whatever the program gives to Keras, tf_keras, PyTorch or tf.data while
             the audit is open, as `batchaudit run` does; then nothing need be wrapped.
+        max_bytes: how many bytes the run's files may have, all together, from 65,536 on; None for no limit.
+            At the limit logging stops, with one warning, and the training goes on.
+        key_file: a file of at least 16 random bytes, with which all that comes from the batches' content is
+            keyed: without it nobody can tell what was hashed by guessing. By default it is written as it is.
 
     Raises:
-        UsageError: the folder cannot be made.
+        UsageError: the folder cannot be made, the limit is too small, or the key cannot be read.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, everything: bool = False) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        everything: bool = False,
+        max_bytes: int | None = None,
+        key_file: str | os.PathLike[str] | None = None,
+    ) -> None:
+        keeping = Keeping.of(max_bytes, key_file)
         self._folder = Path(folder)
         rank = place().rank
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._attempt = next_attempt(self._folder, rank)
+            self._attempt = Manifest(0, "", kind="live", rank=rank).claim(self._folder).attempt
         except OSError as error:
             raise UsageError(
                 f"the folder {self._folder} cannot be written: {error.strerror or error}."
             ) from None
-        with suppress(OSError):  # a log that cannot be written must not stop a training
-            Manifest(self._attempt, "", kind="live", rank=rank).write(self._folder)
-        self._watched = Watched(self._folder, self._attempt, everything=everything)
+        self._watched = Watched(self._folder, self._attempt, everything=everything, keeping=keeping)
         consumers.begin(self._watched)
 
     @property

@@ -22,6 +22,7 @@ from batchaudit.analysis.tables import LIVE, Tables, handed_over, in_order, tabl
 from batchaudit.analysis.walk import walk
 from batchaudit.diagnosis import diagnose, diagnose_attempts, diagnose_ranks, resume_replay, split_leak
 from batchaudit.diagnosis.finding import NOT_OBSERVABLE, Finding, Verdict
+from batchaudit.health import Health
 from batchaudit.journal import manifest as manifests
 from batchaudit.journal.manifest import (
     BASELINE,
@@ -34,7 +35,7 @@ from batchaudit.journal.manifest import (
     is_shown,
     probed,
 )
-from batchaudit.journal.reader import Health, Log, load
+from batchaudit.journal.reader import Log, load
 from batchaudit.report.model import Report, Run
 from batchaudit.report.notes import note
 

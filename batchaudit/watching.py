@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from batchaudit.capture.passes import Passes
 from batchaudit.capture.provenance import place
 from batchaudit.capture.recorder import Recorder
 from batchaudit.errors import UsageError
+from batchaudit.journal.keeping import Keeping
 from batchaudit.journal.writer import JournalWriter, note_failure
 from batchaudit.sources import arrays
 
@@ -32,10 +34,15 @@ class Watched:
         folder: the run's folder.
         attempt: which start of the run this is.
         everything: whether also to watch the sources that the program gives to its framework by itself.
+        keeping: what may be kept of them.
     """
 
-    def __init__(self, folder: Path, attempt: int, *, everything: bool = False) -> None:
-        self._folder = folder
+    def __init__(
+        self, folder: Path, attempt: int, *, everything: bool = False, keeping: Keeping | None = None
+    ) -> None:
+        # Absolute: a program may change its directory, or remove it.
+        self._folder = Path(os.path.abspath(folder))
+        self._keeping = keeping or Keeping()
         self._attempt = attempt
         self._everything = everything
         self._journals: dict[str, JournalWriter] = {}
@@ -156,7 +163,7 @@ class Watched:
         about = sources.about(source) | {"split": split or split_of(name)}
         if key is not None:
             about["ids"] = "key"
-        journal = open_journal(self._folder, name, LIVE, self._attempt, about)
+        journal = open_journal(self._folder, name, LIVE, self._attempt, about, self._keeping)
         recorder = Recorder(journal, key, Passes(steps or sources.endless_length(source)))
         self._journals[name] = journal
         recorder.hook("watched")  # so that a source of which nothing is seen is in the report, too
@@ -205,7 +212,12 @@ def _watch(source: Any, recorder: Recorder) -> Any:
 
 
 def open_journal(
-    folder: Path, source: str, strategy: str, attempt: int, about: Mapping[str, Any] | None = None
+    folder: Path,
+    source: str,
+    strategy: str,
+    attempt: int,
+    about: Mapping[str, Any] | None = None,
+    keeping: Keeping | None = None,
 ) -> JournalWriter:
     """The journal of one source under one strategy, of this rank.
 
@@ -215,8 +227,9 @@ def open_journal(
         strategy: how it is driven.
         attempt: which start of the run this is.
         about: what else is known of the source.
+        keeping: what may be kept; by default everything, as it is.
     """
-    where = place()
+    where, keeping = place(), keeping or Keeping()
     return JournalWriter(
         folder,
         source=source,
@@ -226,6 +239,8 @@ def open_journal(
         rank=where.rank,
         world=where.world,
         about=about,
+        max_bytes=keeping.max_bytes,
+        secrecy=keeping.secrecy,
     )
 
 

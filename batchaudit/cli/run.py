@@ -63,15 +63,14 @@ def run(
     """
     from batchaudit.capture.provenance import place
     from batchaudit.cli import output
-    from batchaudit.journal.manifest import Manifest, next_attempt
+    from batchaudit.journal.manifest import Manifest
     from batchaudit.running import child, supervisor
 
     child.check(target, module=module)
     files.check()
     folder = _folder(out, target)
     rank = place(os.environ).rank
-    attempt = next_attempt(folder, rank)
-    Manifest(attempt, "", kind="live", rank=rank).write(folder)
+    attempt = Manifest(0, "", kind="live", rank=rank).claim(folder).attempt
     document = output.take_stdout() if as_json else None
     code = supervisor.supervise(
         child.command(target, arguments, module=module), child.environment(folder, attempt, os.environ)

@@ -48,6 +48,8 @@ class Flag(IntFlag):
     NO_SAMPLES = 8
     RNG_UNREAD = 16
     CONSUMED = 32
+    UNVERIFIED = 64
+    """No writer sets it: a reader does, in mode "salvage", where the record's checksum does not verify."""
 
 
 class Event(NamedTuple):

@@ -6,6 +6,7 @@ workers, and why one of them could not run.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -127,12 +128,64 @@ class Manifest:
 
         Args:
             folder: the run's folder.
+
+        Raises:
+            OSError: it cannot be written.
         """
+        path = self._path(folder)
+        self._beside(path).replace(path)
+
+    def claim(self, folder: Path) -> Manifest:
+        """Takes the next attempt of its rank in a run's folder, which no other training can take then.
+
+        Args:
+            folder: the run's folder.
+
+        Returns:
+            The manifest of that attempt. It has been written, unless the folder takes no file: then the log
+            says so in its own way, and the training goes on.
+
+        Raises:
+            OSError: the folder cannot be listed.
+        """
+        claimed = replace(self, attempt=next_attempt(folder, self.rank))
+        with contextlib.suppress(OSError):
+            while not claimed._write_first(folder):
+                claimed = replace(claimed, attempt=claimed.attempt + 1)
+        return claimed
+
+    def _write_first(self, folder: Path) -> bool:
+        """Writes it where there is none; says whether there was none."""
+        path = self._path(folder)
+        beside = self._beside(path)
+        try:
+            os.link(beside, path)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without links
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+                beside.replace(path)
+                return True
+            return False
+        finally:
+            beside.unlink(missing_ok=True)
+        return True
+
+    def _path(self, folder: Path) -> Path:
         of_rank = f"-rank-{self.rank:04d}" if self.rank else ""
-        path = folder / f"manifest-{self.attempt:04d}{of_rank}.json"
-        beside = path.with_suffix(f".{os.getpid()}.tmp")
-        beside.write_text(json.dumps({"version": VERSION, **asdict(self)}, indent=1), encoding="utf-8")
-        beside.replace(path)
+        return folder / f"manifest-{self.attempt:04d}{of_rank}.json"
+
+    def _beside(self, path: Path) -> Path:
+        """A file with its content that nobody reads."""
+        beside = path.with_suffix(f".{os.getpid()}-{os.urandom(4).hex()}.tmp")
+        try:
+            beside.write_text(json.dumps({"version": VERSION, **asdict(self)}, indent=1), encoding="utf-8")
+        except BaseException:
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
+            raise
+        return beside
 
 
 def next_attempt(folder: Path, rank: int = 0) -> int:

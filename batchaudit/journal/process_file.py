@@ -10,6 +10,7 @@ import itertools
 import os
 import platform
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from batchaudit.journal.header import Header, encode_header
@@ -22,6 +23,7 @@ from batchaudit.journal.layout import (
     repaired,
     seal,
 )
+from batchaudit.journal.room import LogFullError, Room
 
 # Told apart by identity, and new in the child of every fork: a pid may be given out again, this cannot.
 this_process = object()
@@ -37,6 +39,8 @@ if hasattr(os, "register_at_fork"):
 
 # A copy of the header follows every so many records: then one damaged page never costs a long file.
 _HEADER_EVERY = 4096
+# A record's number has 32 bits; before they are used up the file ends, and the writer opens another.
+_LAST = 2**32 - 2**20
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND
 _FLAGS |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -47,18 +51,30 @@ class JournalFile:
 
     Closing it at once would let the system give its number to another file while a thread is still about to
     write to it.
+
+    Args:
+        path: the file, which must not be there.
+        metadata: what its header says beside which process this is.
+        room: what it may write; None for no limit.
+
+    Raises:
+        LogFullError: there is no room.
+        OSError: it cannot be created.
     """
 
-    def __init__(self, path: str, metadata: dict[str, Any]) -> None:
-        self.process = this_process
+    def __init__(self, path: str, metadata: dict[str, Any], room: Room | None = None) -> None:
+        self.process: object = this_process
         self.path = path
+        self._room = room
         self.ended = True  # until there is something to end
         self.fd = -1
         self.key = int.from_bytes(os.urandom(8), "little")
         file_id = int.from_bytes(os.urandom(4), "little")
         self._tickets = (file_id << 32) + 1
-        self._numbers = itertools.count()  # next() on it is atomic
+        self._numbers: Iterator[int] = itertools.count()  # next() on it is atomic
         self.header = encode_header(Header(self.key, file_id, {**metadata, **_identity()}))
+        if room is not None:
+            room.take(len(self.header))
         self.fd = os.open(path, _FLAGS, 0o644)
         self._write(self.header)
         self.ended = False
@@ -68,20 +84,47 @@ class JournalFile:
 
         Raises:
             OSError: it cannot be written; what was written of it has been taken back where that is possible.
-            Exception: the event holds something that cannot be encoded at all.
+            LogFullError: there is no room for it.
+            Exception: the event cannot be encoded, or not in the memory that is left: it is lost, and its
+                number is missing.
         """
-        seq = next(self._numbers)
+        # Python looks for signals at calls and jumps back: between this draw and the assignment none comes.
+        for seq in self._numbers:  # noqa: B007
+            break
+        try:
+            self._write_event(seq, event)
+            if seq % _HEADER_EVERY == _HEADER_EVERY - 1:
+                self._write_header_copy(KIND_HEADER)
+                if seq > _LAST:
+                    self._give_way()
+        except LogFullError:
+            # Nobody has the number now: the end record takes it, and no event is counted as missing.
+            self._numbers = itertools.chain((seq,), self._numbers)
+            raise
+        except Exception:
+            raise
+        except BaseException:
+            # Ctrl-C: whether the record was written cannot be known. A second one of its number is dropped.
+            self._write_event(seq, event)
+            raise
+        return self._tickets + seq
+
+    def _write_event(self, seq: int, event: Event) -> None:
         try:
             covered = encode(seq, event)
         except Exception:
             covered = encode(seq, repaired(event))
         record = seal(covered, self.key)
+        if self._room is not None:
+            self._room.take(len(record))
         done = os.write(self.fd, record)
         if done != len(record):
             self._finish(record, done)
-        if seq % _HEADER_EVERY == _HEADER_EVERY - 1:
-            self._write_header_copy(KIND_HEADER)
-        return self._tickets + seq
+
+    def _give_way(self) -> None:
+        """Ends the file, and makes whoever appends next find that it is no longer this process's."""
+        self.end()
+        self.process = None
 
     def end(self) -> None:
         """Writes the last record, once; a child only lets go of its parent's file.
@@ -96,8 +139,15 @@ class JournalFile:
                 os.stat(self.path)
 
     def _write_header_copy(self, kind: int) -> None:
-        covered = encode_header_copy(next(self._numbers), kind, self.header)
-        self._write(seal(covered, self.key))
+        for seq in self._numbers:  # noqa: B007  # as in `append`
+            break
+        try:
+            self._write(seal(encode_header_copy(seq, kind, self.header), self.key))
+        except Exception:
+            raise
+        except BaseException:
+            self._write(seal(encode_header_copy(seq, kind, self.header), self.key))
+            raise
 
     def _write(self, record: bytes) -> None:
         done = os.write(self.fd, record)

@@ -12,54 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from batchaudit.errors import JournalError
+from batchaudit.errors import JournalError, UsageError
+from batchaudit.health import MODES, Health
 from batchaudit.journal.frames import Part, build, extract
 from batchaudit.journal.header import Header
-from batchaudit.journal.layout import FAILED_SUFFIX, KIND_END, SUFFIX
+from batchaudit.journal.layout import FAILED_SUFFIX, KIND_END, SUFFIX, Flag, Stage
+from batchaudit.journal.salvage import salvage_file
 from batchaudit.journal.scan import Scan, scan_file
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True)
-class Health:
-    """How much of a log could be read.
-
-    Attributes:
-        files: how many files there are.
-        records: how many events were read.
-        bytes_dropped: bytes that belong to nothing that could be verified.
-        gaps: events that are missing between others of their file.
-        repeats: events that were there twice and are counted once.
-        files_not_ended: files whose process did not end them: it was killed, or is still writing. What it had
-            finished to write is there.
-        files_unreadable: files that the system would not let be read, or whose header is lost.
-        failures: what stopped the logging, for each process in which it stopped.
-    """
-
-    files: int = 0
-    records: int = 0
-    bytes_dropped: int = 0
-    gaps: int = 0
-    repeats: int = 0
-    files_not_ended: tuple[str, ...] = ()
-    files_unreadable: tuple[str, ...] = ()
-    failures: tuple[str, ...] = ()
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing is known to be missing; what was never delivered shows only by comparison."""
-        return not (self.bytes_dropped or self.gaps or self.files_unreadable or self.failures)
-
-    @property
-    def lost(self) -> str:
-        """What is known to be missing, in words."""
-        lost = f"{self.bytes_dropped:,} bytes dropped, {self.gaps:,} events missing"
-        unreadable = (f"{name}: unreadable" for name in self.files_unreadable)
-        return "; ".join([lost, *self.failures, *unreadable])
 
 
 @dataclass(frozen=True)
@@ -92,30 +56,40 @@ class Log:
         return tuple(sorted(set(range(world)) - {int(rank) for rank in events["rank"].unique()}))
 
 
-def load(folder: str | os.PathLike[str], *beside: str | os.PathLike[str]) -> Log:
-    """Reads all journal files in `folder`; damage is counted in `health`, not raised.
+def load(folder: str | os.PathLike[str], *beside: str | os.PathLike[str], mode: str = "tolerant") -> Log:
+    """Reads all journal files in `folder`.
 
     Args:
         folder: the run's folder.
         *beside: more folders of the same run: its ranks may each have one.
+        mode: "tolerant" gives every record that verifies, and counts in `health` what it could not read;
+            "strict" refuses a log of which anything is missing or damaged; "salvage" also gives the records
+            whose checksum does not verify but which could be some, flagged `UNVERIFIED`: they may be wrong.
 
     Returns:
         The log.
 
     Raises:
-        JournalError: there is no such folder, no journal in it, none that may be read, or one of another
-            version.
+        JournalError: there is no such folder, no journal in it, none that may be read, or none of this
+            version; in mode "strict" also a log that is not complete.
+        UsageError: another mode.
     """
+    if mode not in MODES:
+        raise UsageError(f"mode={mode!r}: expected one of {', '.join(MODES)}.")
     listed = [_listed(Path(each)) for each in (folder, *beside)]
     paths = [path for some, _ in listed for path in some]
     failures = tuple(failure for _, some in listed for failure in some)
-    files = _Files()
-    errors = [error for error in map(files.add, paths) if error is not None]
-    if len(errors) == len(paths):
-        raise JournalError(f"no journal file in {folder} can be read: {errors[0]}")
+    files = _Files(salvaging=mode == "salvage")
+    refused = [why for why in map(files.add, paths) if why is not None]
+    if len(refused) == len(paths):
+        raise JournalError(f"no journal file in {folder} can be read: {refused[0]}")
     parts = sorted(files.parts, key=lambda named: (named[1].header.metadata.get("started_ns", 0), named[0]))
     events, samples = build([part for _, part in parts])
-    health = files.health(len(paths), len(events), failures)
+    health = files.health(len(paths), events, failures)
+    if mode == "strict" and not health.complete:
+        raise JournalError(
+            f"the log in {folder} is not complete: {health.lost}. Mode 'tolerant' gives what is there."
+        )
     return Log(events, samples, health, tuple(part.header.metadata for _, part in parts))
 
 
@@ -156,34 +130,45 @@ class _Known:
     seqs: Array
     ended: bool
 
+    @property
+    def gaps(self) -> int:
+        """Numbers that no record has, up to the last one that was seen."""
+        return int(self.seqs.max()) + 1 - len(self.seqs) if len(self.seqs) else 0
+
 
 @dataclass
 class _Files:
     """Gathers files one at a time, so that the bytes of one are gone before the next is read."""
 
+    salvaging: bool = False
     parts: list[tuple[str, Part]] = field(default_factory=list)
     bytes_dropped: int = 0
     repeats: int = 0
-    unreadable: list[str] = field(default_factory=list)
+    damaged: set[str] = field(default_factory=set)
+    unreadable: dict[str, str] = field(default_factory=dict)
     not_begun: list[str] = field(default_factory=list)
     known: dict[int, _Known] = field(default_factory=dict)
 
-    def add(self, path: Path) -> OSError | None:
-        """Takes in one file; returns the error if the system would not let it be read."""
+    def add(self, path: Path) -> str | None:
+        """Takes in one file; returns why the system would not let it be read, or why this version cannot."""
         try:
             with path.open("rb") as file:
-                found = scan_file(file, os.fstat(file.fileno()).st_size)
-        except OSError as error:
-            self.unreadable.append(path.name)
-            return error
-        except JournalError as error:
-            raise JournalError(f"cannot read {path}: {error}") from None
+                size = os.fstat(file.fileno()).st_size
+                found = salvage_file(file, size, path) if self.salvaging else scan_file(file, size)
+        except (OSError, JournalError) as error:
+            self.unreadable[path.name] = str(error)
+            return f"{path.name}: {error}"
         self.bytes_dropped += found.bytes_dropped
-        if found.header is None:
-            # An empty file is that of a process which was killed before it wrote anything.
-            (self.unreadable if found.size else self.not_begun).append(path.name)
-        else:
+        if found.bytes_dropped:
+            self.damaged.add(path.name)
+        if found.header is not None:
             self._take(path.name, found, found.header)
+        elif found.size:
+            self.unreadable[path.name] = (
+                "no header in it is whole, and without its key no record can be verified"
+            )
+        else:  # it is that of a process which was killed before it wrote anything
+            self.not_begun.append(path.name)
         return None
 
     def _take(self, name: str, found: Scan, header: Header) -> None:
@@ -201,17 +186,31 @@ class _Files:
         known.ended |= bool((found.kinds == KIND_END).any())
         self.parts.append((name, extract(found, header, rows)))
 
-    def health(self, files: int, records: int, failures: tuple[str, ...]) -> Health:
+    def health(self, files: int, events: pd.DataFrame, failures: tuple[str, ...]) -> Health:
         known = self.known.values()
+        flags = events["flags"].to_numpy()
         return Health(
             files=files,
-            records=records,
+            records=len(events),
             bytes_dropped=self.bytes_dropped,
-            gaps=sum(int(each.seqs.max()) + 1 - len(each.seqs) for each in known if len(each.seqs)),
+            gaps=sum(each.gaps for each in known),
             repeats=self.repeats,
+            unverified=int((flags & Flag.UNVERIFIED != 0).sum()) if self.salvaging else 0,
+            unproduced=_unproduced(events),
             files_not_ended=tuple(
                 sorted([*self.not_begun, *(each.name for each in known if not each.ended)])
             ),
+            files_damaged=tuple(sorted({*self.damaged, *(each.name for each in known if each.gaps)})),
             files_unreadable=tuple(self.unreadable),
+            why_unreadable=tuple(self.unreadable.values()),
             failures=failures,
         )
+
+
+def _unproduced(events: pd.DataFrame) -> int:
+    """How many delivered batches name a produced one that is not there: all that tells of a clean cut."""
+    tickets, stages = events["ticket"].to_numpy(), events["stage"].cat.codes.to_numpy()
+    named = tickets[(stages == Stage.DELIVERED) & (tickets != 0)]
+    if not len(named):
+        return 0
+    return int((~np.isin(named, tickets[stages == Stage.PRODUCED])).sum())

@@ -8,7 +8,7 @@ and of each piece only what the records hold is kept.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -52,7 +52,7 @@ class Scan(NamedTuple):
     bytes_dropped: int
 
 
-class _Piece(NamedTuple):
+class Piece(NamedTuple):
     """What the records of one window hold; as in `Scan`."""
 
     seqs: Array
@@ -89,12 +89,26 @@ def scan_file(file: BinaryIO, size: int) -> Scan:
         window += file.read(size - len(window))
         size = len(window)
     header = header or find_header(window)
-    pieces = [_nothing(0 if header else size)]
+    return gathered(header, size, () if header is None else _pieces(file, window, size, header))
+
+
+def gathered(header: Header | None, size: int, found: Iterable[Piece]) -> Scan:
+    """Puts together what the pieces of one file hold.
+
+    Args:
+        header: the file's; None where none is left.
+        size: bytes of the file.
+        found: its pieces, in order; what no piece tells of is dropped where there is no header.
+
+    Returns:
+        What the file holds.
+    """
+    pieces = [nothing(0 if header else size)]
     # As many as there can be: memory that is not written to costs nothing.
     records = np.empty(size // RECORD.itemsize, RECORD) if header else pieces[0].records
     base = 0
     texts: dict[int, str] = {}
-    for piece in () if header is None else _pieces(file, window, size, header):
+    for piece in found:
         texts |= {base + row: text for row, text in piece.texts.items()}
         copied(piece.records, records[base : base + len(piece.records)])
         base += len(piece.records)
@@ -112,18 +126,19 @@ def scan_file(file: BinaryIO, size: int) -> Scan:
     )
 
 
-def _joined(pieces: list[_Piece], name: str) -> Array:
+def _joined(pieces: list[Piece], name: str) -> Array:
     return np.concatenate([getattr(piece, name) for piece in pieces])
 
 
-def _nothing(bytes_dropped: int) -> _Piece:
+def nothing(bytes_dropped: int) -> Piece:
+    """A piece without records."""
     numbers = np.empty(0, np.int64)
-    return _Piece(
+    return Piece(
         numbers, np.empty(0, np.uint8), np.empty(0, RECORD), numbers.view("<u8"), numbers, {}, bytes_dropped
     )
 
 
-def _pieces(file: BinaryIO, window: bytes, size: int, header: Header) -> Iterator[_Piece]:
+def _pieces(file: BinaryIO, window: bytes, size: int, header: Header) -> Iterator[Piece]:
     """Walks through the file, whose first bytes are `window`."""
     before = 0  # bytes of the file before the window
     position = header_size(window)
@@ -133,7 +148,7 @@ def _pieces(file: BinaryIO, window: bytes, size: int, header: Header) -> Iterato
         last = before + len(window) >= size
         # No record can begin in what is left of the last window.
         dropped = found.dropped + (len(window) - found.rest if last else 0)
-        yield _taken(window, found.offsets, dropped)
+        yield taken(window, found.offsets, dropped)
         if last:
             return
         # A record may be longer than the window; a damaged one may say that it is, up to the file's end.
@@ -146,10 +161,10 @@ def _pieces(file: BinaryIO, window: bytes, size: int, header: Header) -> Iterato
             size = before + len(window)
 
 
-def _taken(window: bytes, offsets: Array, dropped: int) -> _Piece:
+def taken(window: bytes, offsets: Array, dropped: int) -> Piece:
     """Takes what records hold out of the bytes in which they lie."""
     if not len(offsets):
-        return _nothing(dropped)
+        return nothing(dropped)
     words, starts = _aligned(window, offsets)
     records = take(words, starts, np.full(len(starts), _WORDS)).view(RECORD)
     sound = _is_sound(records)
@@ -163,7 +178,7 @@ def _taken(window: bytes, offsets: Array, dropped: int) -> _Piece:
     at = starts + _WORDS
     samples = records["sample_count"].astype(np.int64)
     ids = records["id_count"].astype(np.int64)
-    return _Piece(
+    return Piece(
         seqs,
         kinds,
         records,

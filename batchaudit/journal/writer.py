@@ -13,15 +13,15 @@ import os
 import re
 import sys
 import threading
-import warnings
 import weakref
 from collections.abc import Mapping
 from typing import Any
 
-from batchaudit.errors import BatchauditWarning
-from batchaudit.journal import process_file
+from batchaudit.journal import marks, process_file
 from batchaudit.journal.layout import FAILED_SUFFIX, SUFFIX, Event
 from batchaudit.journal.process_file import JournalFile
+from batchaudit.journal.room import LogFullError, Room
+from batchaudit.journal.secrecy import Secrecy
 
 
 class JournalWriter:
@@ -39,6 +39,8 @@ class JournalWriter:
         rank: which of the training processes this one belongs to.
         world: how many of them there are.
         about: what else is known of the source, plain values; each file's header keeps it.
+        max_bytes: how many bytes the run's files may have, all together; None for no limit.
+        secrecy: keys what comes from the batches' content; None to write it as it is.
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class JournalWriter:
         rank: int = 0,
         world: int = 1,
         about: Mapping[str, Any] | None = None,
+        max_bytes: int | None = None,
+        secrecy: Secrecy | None = None,
     ) -> None:
         # Absolute, since a worker may change its directory before its first append.
         self._folder = os.path.abspath(os.fspath(folder))
@@ -68,28 +72,39 @@ class JournalWriter:
             "world": int(world),
             "about": dict(about or {}),
         }
+        if secrecy is not None:
+            self._metadata["key_name"] = secrecy.name
+        self._max_bytes = max_bytes
+        self._secrecy = secrecy
         self._closed = False
         self._begin()
 
     def _begin(self) -> None:
         self._file: JournalFile | None = None
         self._failed_in: object = None  # the process that stopped logging; its children try for themselves
-        self._warned = False
+        self._made_in = process_file.this_process
         # One lock a process: one that another thread held at the fork would never be released in the child.
         self._locks: dict[object, Any] = {}
         _writers.add(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_folder": self._folder, "_metadata": self._metadata, "_closed": self._closed}
+        kept = ("_folder", "_metadata", "_closed", "_max_bytes", "_secrecy")
+        return {name: self.__dict__[name] for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._begin()
+        self._made_in = None  # whoever made it tells of what goes wrong where no mark can be left
 
     @property
     def closed(self) -> bool:
         """Whether `close` has been called in this process, other than by its end."""
         return self._closed and not _ending
+
+    @property
+    def off(self) -> bool:
+        """Whether nothing that this process appends would be written: it is closed, or logging has failed."""
+        return (self._closed and not _ending) or self._failed_in is process_file.this_process
 
     def append(self, event: Event) -> int:
         """Writes one event; never raises.
@@ -104,10 +119,14 @@ class JournalWriter:
             if file is None:
                 return 0
         try:
-            return file.append(event)
-        except Exception as error:
+            return file.append(event if self._secrecy is None else self._secrecy.hide(event))
+        except LogFullError as full:
+            self._fill(file, full)
+        except OSError as error:
             self._fail(file, error)
-            return 0
+        except Exception as error:
+            self._lose(error)
+        return 0
 
     def close(self) -> None:
         """Ends this process's file; appends after this write nothing. May be called again."""
@@ -133,10 +152,14 @@ class JournalWriter:
             if self._closed or self._failed_in is process_file.this_process:
                 return None
             path = self._new_path()
+            room = None if self._max_bytes is None else Room(self._folder, self._max_bytes)
             try:
-                file = JournalFile(path, self._metadata)
+                file = JournalFile(path, self._metadata, room)
+            except LogFullError as full:
+                self._stop("log-full", str(full), _LOG_FULL)
+                return None
             except Exception as error:
-                self._stop(path, error)
+                self._stop("log-stopped", _said(error), _LOG_STOPPED)
                 return None
             _end_files_at_exit()
             # Process and descriptor are published together: a thread sees both or neither.
@@ -150,25 +173,58 @@ class JournalWriter:
 
     def _fail(self, file: JournalFile, error: Exception) -> None:
         file.ended = True
-        self._stop(file.path, error)
+        self._stop("log-stopped", _said(error), _LOG_STOPPED)
 
-    def _stop(self, path: str, error: Exception) -> None:
-        """Stops logging in this process, leaves the reader a mark of it, and warns once."""
+    def _fill(self, file: JournalFile, full: LogFullError) -> None:
+        """Ends the file as one that has all that it was to have."""
+        try:
+            file.end()
+        except Exception as error:
+            self._fail(file, error)
+        else:
+            self._stop("log-full", str(full), _LOG_FULL)
+
+    def _lose(self, error: Exception) -> None:
+        """Says that one event could not be written; logging goes on."""
+        self._tell("record-lost", _said(error), _RECORD_LOST)
+
+    def _stop(self, slug: str, reason: str, message: str) -> None:
+        """Stops logging in this process."""
         with self._lock():
             if self._failed_in is process_file.this_process:
                 return
             self._failed_in = process_file.this_process
             self._file = None
-            warned, self._warned = self._warned, True
-        reason = f"{type(error).__name__}: {error}"
-        _leave_mark(path + FAILED_SUFFIX, reason)
-        if not warned:
-            _warn(
-                f"batchaudit stopped logging in process {os.getpid()} ({reason}). The training goes on; "
-                f"the log in {self._folder} is incomplete. Give it a folder with room and write "
-                f"permission and run it again.",
-                "log-stopped",
-            )
+        self._tell(slug, reason, message)
+
+    def _tell(self, slug: str, reason: str, message: str) -> None:
+        """Leaves the reader a mark, and warns where it is the first of the attempt and rank."""
+        path = marks.path_of(self._folder, self._metadata["attempt"], self._metadata["rank"], slug)
+        first = marks.leave(path, f"{reason} (process {os.getpid()}, source {self._metadata['source']!r})")
+        if first is None:  # nobody can tell who was first: whoever opened the audit speaks, once
+            first = self._made_in is process_file.this_process and path not in _told
+            _told.add(path)
+        if first:
+            marks.warn(message.format(reason=reason, folder=self._folder), slug)
+
+
+_LOG_STOPPED = (
+    "batchaudit stopped logging ({reason}). The training goes on; the log in {folder} is incomplete. Give it "
+    "a folder with room and write permission and run it again."
+)
+_LOG_FULL = (
+    "batchaudit stopped logging: {reason}. The training goes on; the log in {folder} is incomplete. Give it "
+    "a larger max_bytes=, or an empty folder."
+)
+_RECORD_LOST = (
+    "batchaudit could not write what it saw of a batch ({reason}). The training and the log go on; the log "
+    "in {folder} is incomplete."
+)
+_told: set[str] = set()
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def note_failure(folder: str | os.PathLike[str], reason: str) -> None:
@@ -178,34 +234,9 @@ def note_failure(folder: str | os.PathLike[str], reason: str) -> None:
         folder: the run's folder; a report of it says that it is incomplete, and why.
         reason: what went wrong.
     """
-    _leave_mark(os.path.join(folder, f"process-{os.getpid()}{FAILED_SUFFIX}"), reason)
-    _warn(
-        f"batchaudit: {reason}. The training goes on; the log in {os.fspath(folder)} is incomplete.",
-        "part-unwatched",
-    )
-
-
-def _leave_mark(path: str, reason: str) -> None:
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
-    except OSError:
-        # A folder takes no descriptor: it can be made where a process has none left.
-        with contextlib.suppress(OSError):
-            os.mkdir(path)
-        return
-    with contextlib.suppress(OSError):
-        os.write(fd, reason.encode(errors="backslashreplace"))
-    os.close(fd)
-
-
-def _warn(message: str, slug: str) -> None:
-    warning = BatchauditWarning(message, slug)
-    try:
-        warnings.warn(warning, stacklevel=2)
-    except Exception:
-        # Where warnings are made errors, the training must go on all the same.
-        with contextlib.suppress(Exception):
-            sys.stderr.write(f"{warning}\n")
+    marks.leave(os.path.join(folder, f"process-{os.getpid()}{FAILED_SUFFIX}"), reason)
+    message = f"batchaudit: {reason}. The training goes on; the log in {os.fspath(folder)} is incomplete."
+    marks.warn(message, "part-unwatched")
 
 
 _writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()

@@ -13,6 +13,7 @@ from batchaudit.errors import UsageError
 
 SITE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "site")
 VARIABLE = "BATCHAUDIT_RUN"
+KEEPING = "BATCHAUDIT_KEEPING"
 
 
 def check(target: str, *, module: bool) -> None:
@@ -56,17 +57,25 @@ def command(target: str, arguments: Sequence[str], *, module: bool) -> list[str]
     return [sys.executable, *options, *(["-m"] if module else []), target, *arguments]
 
 
-def environment(folder: Path, attempt: int, inherited: Mapping[str, str]) -> dict[str, str]:
+def environment(
+    folder: Path,
+    attempt: int,
+    inherited: Mapping[str, str],
+    max_bytes: int | None = None,
+    key_file: str | None = None,
+) -> dict[str, str]:
     """The environment in which the script and every Python process below it watches itself.
 
     Args:
         folder: the run's folder.
         attempt: which start of the run this is.
         inherited: the environment that the script would have without us.
+        max_bytes: how many bytes the run's files may have; None for no limit.
+        key_file: where the key lies that makes the log unlinkable; None for none.
 
     Returns:
-        The same, with our `sitecustomize` first in PYTHONPATH and a variable that says where to log. Both
-        stay visible to the script, because the processes that it starts need them.
+        The same, with our `sitecustomize` first in PYTHONPATH, a variable that says where to log, and one
+        that says what may be kept. All stay visible to the script: the processes that it starts need them.
     """
     # An empty one counts for nothing in Python; behind a colon it would name the current folder.
     theirs = inherited.get("PYTHONPATH")
@@ -74,4 +83,5 @@ def environment(folder: Path, attempt: int, inherited: Mapping[str, str]) -> dic
         **inherited,
         "PYTHONPATH": os.pathsep.join([SITE, theirs] if theirs else [SITE]),
         VARIABLE: "\n".join([str(attempt), ",".join(consumers.HOOKS), str(folder.absolute())]),
+        KEEPING: f"{max_bytes or ''}\n{'' if key_file is None else os.path.abspath(key_file)}",
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +96,8 @@ def test_any_events_come_back_equal(written):
         writer.close()
         log = load(folder)
     assert sorted(told(log)) == sorted(meant(n, e) for n, e in enumerate([*written, Event(Stage.HOOK)]))
-    assert log.health.complete and not log.health.files_not_ended
+    # The tickets of what was delivered are drawn, too: few name what was produced here.
+    assert replace(log.health, unproduced=0).complete and not log.health.files_not_ended
     assert log.events["began_ns"].is_monotonic_increasing
 
 
