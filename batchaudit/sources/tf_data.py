@@ -84,7 +84,7 @@ def consumed(dataset: Any) -> Any:
     if not is_twin(dataset) or kind(dataset) is None:
         return dataset
     recorder = recorder_of(dataset)
-    return untwin(dataset) if recorder.closed() else _stage_of(dataset, recorder)
+    return untwin(dataset) if recorder.off() else _stage_of(dataset, recorder)
 
 
 # -- a twin's iterations --------------------------------------------------------------------------
@@ -128,7 +128,7 @@ def _one_pass(recorder: Recorder, count: int) -> Note:
 
     def note(batch: Any, waited_ns: int) -> None:
         nonlocal taken
-        if recorder.closed():
+        if recorder.off():
             return
         consumed = passes is not None and passes.here and recorder.asked_by_consumer
         with recorder.as_worker(0):  # whichever of TensorFlow's threads runs the pipeline's last stage
