@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import os
 import resource
 import signal
@@ -121,13 +122,19 @@ def _exit() -> None:
 
 
 def _segv() -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _quietly()
     ctypes.string_at(0)
 
 
 def _abort() -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _quietly()
     os.abort()
+
+
+def _quietly() -> None:
+    """What is meant to crash leaves no core and no traceback."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    faulthandler.disable()
 
 
 def _raise() -> None:
