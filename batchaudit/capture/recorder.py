@@ -282,6 +282,11 @@ class Recorder:
         """Whether the audit has been closed."""
         return self._shared.journal.closed
 
+    @property
+    def is_off(self) -> bool:
+        """As `off`, for who may be a framework's own thread: it never warns."""
+        return self._shared.journal.off
+
     def leave(self) -> None:
         """The source is watched by another audit from now on: that this one is over is no news."""
         self._shared.warned = True
@@ -289,11 +294,13 @@ class Recorder:
     def off(self) -> bool:
         """Whether nothing more is logged; warns the first time if that is because the audit has been closed.
 
-        Where logging has failed, no batch is hashed any more: the training is as fast as without the audit.
+        Where logging has failed, no batch is hashed any more: the training is as fast as without the audit. A
+        framework's own thread that draws ahead hears no warning: the user's `fit` is over, and in order.
         """
-        if not self._shared.journal.off:
+        shared = self._shared
+        if not shared.journal.off:
             return False
-        if self._shared.journal.closed and not self._shared.warned:
+        if shared.journal.closed and not shared.warned and not shared.local.for_framework:
             self._shared.warned = True
             _warn_closed()
         return True

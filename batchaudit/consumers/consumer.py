@@ -77,7 +77,7 @@ class Consumer:
             waited_ns: for how long the framework waited for it, nanoseconds.
         """
         ticket = self.transit.take() or self.recorder.take_ticket()
-        if self.recorder.off():
+        if self.recorder.is_off:  # no warning: it may be TensorFlow's thread that draws ahead after the end
             return
         probe = self.building or self._epoch < 0
         epoch, step = (-1, -1) if probe else (self._epoch, self._step)
