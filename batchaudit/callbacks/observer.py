@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchaudit.journal.layout import SUFFIX
+from batchaudit.untrusted import shown, shown_line
 
 if TYPE_CHECKING:
     from batchaudit.diagnosis.finding import Finding
@@ -145,13 +146,13 @@ def _duplicates(epoch: dict[str, Any]) -> float:
 def _said(source: str, finding: Finding) -> dict[str, str]:
     from batchaudit.report import cells
 
-    named = [f"{cells.clean_line(str(k))} {cells.evidence(v)}" for k, v in finding.evidence.items()]
+    named = [f"{shown_line(str(k))} {cells.evidence(v)}" for k, v in finding.evidence.items()]
     evidence = ", ".join(named[:_MOST_EVIDENCE])
-    where = f" in {cells.clean_line(source)}" if source else ""
+    where = f" in {shown_line(source)}" if source else ""
     lines = [
-        f"{finding.cause}{where}: {cells.clean_line(finding.summary)}",
+        f"{finding.cause}{where}: {shown_line(finding.summary)}",
         *([f"Measured: {evidence}"] if evidence else []),
-        *([f"What to change: {cells.clean(finding.fix).strip()}"] if finding.fix else []),
+        *([f"What to change: {shown(finding.fix).strip()}"] if finding.fix else []),
     ]
     return {
         "source": source,
