@@ -1,12 +1,14 @@
-"""Text from a log, made safe to print: a name in it may be anybody's.
+"""What comes from elsewhere, a log or a saved report: its text made safe to print, its JSON to read.
 
-Requires nothing, so that every layer, and an audited process too, can say what it found.
+Requires nothing, so that every layer, and an audited process too, can use it.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
+from typing import Any
 
 # Colours go without a trace: the tracebacks of newer Pythons stay readable, and nothing hides in a colour.
 _COLOURS = re.compile(r"(?:\x1b\[|\x9b)[0-9;:]*m")
@@ -47,3 +49,24 @@ def _escape(char: str) -> str:
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def json_of(text: str | bytes) -> Any:
+    """Reads JSON from elsewhere.
+
+    Raises:
+        ValueError: it is none, is nested more deeply than Python can follow, or holds NaN or an infinity.
+    """
+    try:
+        return json.loads(text, parse_constant=_refused)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def is_whole(value: object, low: int, high: int) -> bool:
+    """Whether a value from JSON is a whole number, and neither below `low` nor above `high`."""
+    return type(value) is int and low <= value <= high

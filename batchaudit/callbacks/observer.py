@@ -100,7 +100,8 @@ def look(folder: Path, attempt: int, since_ns: int) -> dict[str, Any]:
 
     log = load(folder)
     report = build(folder, attempt, log)
-    splits = {w["source"]: w.get("about", {}).get("split") for w in log.writers if w["attempt"] == attempt}
+    ours = [writer for writer in log.writers if writer.get("attempt", 0) == attempt]
+    splits = {writer.get("source", ""): writer.get("about", {}).get("split") for writer in ours}
     training = [source for source in _lately(log, attempt, since_ns) if splits.get(source) == "training"]
     found = [(run.source, finding) for run in report.runs for finding in run.findings]
     between = [("", finding) for finding in report.across]
