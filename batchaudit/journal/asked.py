@@ -35,5 +35,12 @@ def asked_of(
         unreadable |= found.unreadable
     if unreadable:
         health = log.health
-        log = replace(log, health=replace(health, files_unreadable=(*health.files_unreadable, *unreadable)))
+        log = replace(
+            log,
+            health=replace(
+                health,
+                files_unreadable=(*health.files_unreadable, *unreadable),
+                why_unreadable=(*health.why_unreadable, *unreadable.values()),
+            ),
+        )
     return log, asked

@@ -15,6 +15,8 @@ from batchaudit.errors import JournalError
 _FLAGS = os.O_RDONLY
 for _name in ("O_NONBLOCK", "O_NOFOLLOW", "O_NOCTTY", "O_CLOEXEC", "O_BINARY"):
     _FLAGS |= getattr(os, _name, 0)
+_LARGE = 1 << 26
+_MOST_HOLLOW = 64  # a file system that compresses does not make that much of a log
 
 
 def open_regular(path: str | os.PathLike[str], *, named: bool = False) -> BinaryIO:
@@ -28,7 +30,8 @@ def open_regular(path: str | os.PathLike[str], *, named: bool = False) -> Binary
         The file, opened at its beginning.
 
     Raises:
-        JournalError: it is no regular file, or a link that leads out of its folder.
+        JournalError: it is no regular file, a link that leads out of its folder, or a hole with little in it,
+            which would take for ever to read.
         OSError: the system would not let it be opened.
     """
     real = os.path.realpath(path, strict=True)
@@ -41,7 +44,10 @@ def open_regular(path: str | os.PathLike[str], *, named: bool = False) -> Binary
     _refuse(os.lstat(real).st_mode)
     number = os.open(real, _FLAGS)
     try:
-        _refuse(os.fstat(number).st_mode)
+        said = os.fstat(number)
+        _refuse(said.st_mode)
+        if said.st_size > _LARGE and 512 * said.st_blocks < said.st_size // _MOST_HOLLOW:
+            raise JournalError(f"nearly all of its {said.st_size:,} bytes are a hole")
         return open(number, "rb")
     except BaseException:
         os.close(number)
