@@ -17,7 +17,8 @@ from batchaudit.analysis.compare import Compared, Stream
 from batchaudit.analysis.sequences import Likeness
 from batchaudit.analysis.tables import handed_over, tables
 from batchaudit.errors import UsageError
-from batchaudit.journal import manifest as manifests
+from batchaudit.journal.asked import asked_of
+from batchaudit.journal.manifest import is_shown
 from batchaudit.journal.reader import Log, load
 from batchaudit.report.comparison import Alone, Comparison, Grain, Pair, Side
 from batchaudit.report.notes import note
@@ -94,8 +95,7 @@ class _Run:
 
     @staticmethod
     def read(path: Path, letter: str, attempt: int | None) -> _Run:
-        log = load(path)
-        asked = manifests.read(path)
+        log, asked = asked_of(load(path), [path])
         known = sorted({*(number for number, _ in asked), *map(int, log.events["attempt"].unique())})
         if attempt is not None and attempt not in known:
             raise UsageError(
@@ -113,7 +113,7 @@ class _Run:
         groups = {
             (str(source), str(strategy)): rows
             for (source, strategy), rows in events.groupby(["source", "strategy"], observed=True, sort=False)
-            if manifests.is_shown(str(strategy)) and (source, strategy) not in skipped
+            if is_shown(str(strategy)) and (source, strategy) not in skipped
         }
         return _Run(path, letter, tuple(chosen), log, groups)
 

@@ -201,14 +201,14 @@ def batch_audit(request: pytest.FixtureRequest) -> BatchAudit:
 
 def _properties(report: Report) -> Iterator[tuple[str, str]]:
     """What of a report stands in the JUnit file, and in the summary at the end."""
-    from batchaudit.report.cells import clean_line
+    from batchaudit.untrusted import shown_line
 
     for run in report.runs:
-        name = clean_line(f"{_PROPERTY}.{run.source}.{run.strategy}")
+        name = shown_line(f"{_PROPERTY}.{run.source}.{run.strategy}")
         epochs = report.epochs_of(run)
         if len(epochs) and epochs["unique"].notna().all():
             yield f"{name}.unique", f"{int(epochs['unique'].sum())} of {int(epochs['delivered'].sum())}"
-        yield f"{name}{_FOUND}", clean_line(_said(report, run))
+        yield f"{name}{_FOUND}", shown_line(_said(report, run))
 
 
 def _said(report: Report, run: Run) -> str:

@@ -23,7 +23,7 @@ from batchaudit.analysis.walk import walk
 from batchaudit.diagnosis import diagnose, diagnose_attempts, diagnose_ranks, resume_replay, split_leak
 from batchaudit.diagnosis.finding import NOT_OBSERVABLE, Finding, Verdict
 from batchaudit.health import Health
-from batchaudit.journal import manifest as manifests
+from batchaudit.journal.asked import asked_of
 from batchaudit.journal.manifest import (
     BASELINE,
     BASELINE_AGAIN,
@@ -78,7 +78,7 @@ def build_together(folders: Sequence[Path]) -> Report | None:
         JournalError: there is no log in one of them, or it cannot be read.
     """
     log = load(*folders)
-    places = {(str(it["run"]), int(it.get("rank", 0)), int(it.get("world", 1))) for it in log.writers}
+    places = {(str(it.get("run", "")), int(it.get("rank", 0)), int(it.get("world", 1))) for it in log.writers}
     ranks, worlds = [rank for _, rank, _ in places], {world for _, _, world in places}
     if len(worlds) != 1 or worlds == {1} or len(ranks) != len(set(ranks)):
         return None
@@ -86,7 +86,7 @@ def build_together(folders: Sequence[Path]) -> Report | None:
 
 
 def _build(folders: Sequence[Path], log: Log, attempt: int | None, rank: int | None) -> Report:
-    asked = {key: entry for folder in folders for key, entry in manifests.read(folder).items()}
+    log, asked = asked_of(log, folders)
     everything = log.events if rank is None else log.events[log.events["rank"] == rank]
     known = sorted({*(number for number, _ in asked), *map(int, everything["attempt"].unique())})
     shown = known if attempt is None else [attempt]
@@ -190,7 +190,7 @@ class _Attempt:
         self._about: dict[tuple[str, int], dict[str, Any]] = {}
         for writer in log.writers:
             if writer.get("attempt", 0) == number:
-                key = str(writer["source"]), int(writer.get("rank", 0))
+                key = str(writer.get("source", "")), int(writer.get("rank", 0))
                 self._about.setdefault(key, dict(writer.get("about") or {}))
         self._asked = {rank: entry for (attempt, rank), entry in asked.items() if attempt == number}
         self._frames = frames

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchaudit.journal.layout import SUFFIX
+from batchaudit.untrusted import shown, shown_line
 
 if TYPE_CHECKING:
     from batchaudit.diagnosis.finding import Finding
@@ -99,7 +100,8 @@ def look(folder: Path, attempt: int, since_ns: int) -> dict[str, Any]:
 
     log = load(folder)
     report = build(folder, attempt, log)
-    splits = {w["source"]: w.get("about", {}).get("split") for w in log.writers if w["attempt"] == attempt}
+    ours = [writer for writer in log.writers if writer.get("attempt", 0) == attempt]
+    splits = {writer.get("source", ""): writer.get("about", {}).get("split") for writer in ours}
     training = [source for source in _lately(log, attempt, since_ns) if splits.get(source) == "training"]
     found = [(run.source, finding) for run in report.runs for finding in run.findings]
     between = [("", finding) for finding in report.across]
@@ -145,13 +147,13 @@ def _duplicates(epoch: dict[str, Any]) -> float:
 def _said(source: str, finding: Finding) -> dict[str, str]:
     from batchaudit.report import cells
 
-    named = [f"{cells.clean_line(str(k))} {cells.evidence(v)}" for k, v in finding.evidence.items()]
+    named = [f"{shown_line(str(k))} {cells.evidence(v)}" for k, v in finding.evidence.items()]
     evidence = ", ".join(named[:_MOST_EVIDENCE])
-    where = f" in {cells.clean_line(source)}" if source else ""
+    where = f" in {shown_line(source)}" if source else ""
     lines = [
-        f"{finding.cause}{where}: {cells.clean_line(finding.summary)}",
+        f"{finding.cause}{where}: {shown_line(finding.summary)}",
         *([f"Measured: {evidence}"] if evidence else []),
-        *([f"What to change: {cells.clean(finding.fix).strip()}"] if finding.fix else []),
+        *([f"What to change: {shown(finding.fix).strip()}"] if finding.fix else []),
     ]
     return {
         "source": source,

@@ -17,6 +17,7 @@ from batchaudit.cli.explain import explain
 from batchaudit.cli.report import report
 from batchaudit.cli.run import run
 from batchaudit.errors import BatchauditError, JournalError, WorkerError
+from batchaudit.untrusted import shown
 
 
 class _Group(click.Group):
@@ -33,7 +34,7 @@ class _Group(click.Group):
             click.echo("interrupted", err=True)
             ctx.exit(ExitCode.INTERRUPTED)
         except BatchauditError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {shown(str(error))}", err=True)
             ctx.exit(_code(error))
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise

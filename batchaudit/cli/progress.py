@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from batchaudit.untrusted import shown_line
+
 _REFRESH_SECONDS = 0.1
 
 Tell = Callable[[str, int, int], None]
@@ -69,7 +71,7 @@ def _teller(update: Callable[..., None], task: object, epochs: int, steps: int |
         total = epochs * longest if steps or epoch > 0 else None
         update(
             task,
-            description=strategy,
+            description=shown_line(strategy),
             completed=done[strategy],
             total=total,
             epoch=epoch + 1,

@@ -11,6 +11,7 @@ import click
 from batchaudit.cli.exit_codes import FAIL_ON, ExitCode, of_report
 from batchaudit.cli.files import Files
 from batchaudit.cli.files import options as files_options
+from batchaudit.untrusted import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,7 +150,7 @@ def _complain(error: Exception) -> None:
         import traceback
 
         click.echo(traceback.format_exc(), err=True)
-    click.echo(f"Error: the script has ended, but there is no report: {error}", err=True)
+    click.echo(f"Error: the script has ended, but there is no report: {shown(str(error))}", err=True)
 
 
 def _leave(code: int) -> NoReturn:

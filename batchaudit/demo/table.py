@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from batchaudit.demo.figures import Figures, figures, percents, ratios
 from batchaudit.report import cells
+from batchaudit.untrusted import shown_line
 
 if TYPE_CHECKING:
     from batchaudit.demo.model import Section
@@ -48,7 +49,7 @@ def paragraph(text: str, mark: str = "") -> list[str]:
         Lines.
     """
     return textwrap.wrap(
-        cells.clean_line(text),
+        shown_line(text),
         WIDTH,
         initial_indent=mark,
         subsequent_indent=" " * len(mark),

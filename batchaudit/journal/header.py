@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from xxhash import xxh3_64_intdigest
 
 from batchaudit.errors import JournalError
+from batchaudit.journal.metadata import MOST_BYTES, checked
 
 FORMAT_VERSION = 1
 
@@ -23,6 +24,7 @@ MAGIC = b"\xffBAJ\r\n\x1a\n"
 # change the first 24 bytes or what the checksum covers: that is how a reader tells a newer file from a
 # damaged one.
 _HEADER = Struct("<8sIIQQII")
+_MOST_TRIED = 1 << 26  # bytes of metadata, beyond those of the file
 
 
 class Header(NamedTuple):
@@ -40,16 +42,22 @@ class Header(NamedTuple):
 
 
 def encode_header(header: Header, *, version: int = FORMAT_VERSION) -> bytes:
-    """The bytes that a file begins with."""
-    metadata = json.dumps(header.metadata, separators=(",", ":")).encode()
+    """The bytes that a file begins with; what a source says of itself is left out where it is too much."""
+    metadata = _json(header.metadata)
+    if len(metadata) > MOST_BYTES:
+        metadata = _json({**header.metadata, "about": {}})
     metadata += b" " * (-len(metadata) & 7)
     blank = _HEADER.pack(MAGIC, version, len(metadata), 0, header.key, header.file_id, 0) + metadata
     checksum = xxh3_64_intdigest(blank[8:16] + blank[24:])
     return blank[:16] + checksum.to_bytes(8, "little") + blank[24:]
 
 
+def _json(metadata: dict[str, Any]) -> bytes:
+    return json.dumps(metadata, separators=(",", ":")).encode()
+
+
 def decode_header(data: bytes, position: int = 0) -> Header | None:
-    """The header at `position`, or None where no undamaged one stands.
+    """The header at `position`, or None where no undamaged one stands, or one that no batchaudit wrote.
 
     Raises:
         JournalError: an undamaged one of a version that this one cannot read.
@@ -58,7 +66,7 @@ def decode_header(data: bytes, position: int = 0) -> Header | None:
         return None
     _, version, length, checksum, key, file_id, _ = _HEADER.unpack_from(data, position)
     stop = position + _HEADER.size + length
-    if stop > len(data):
+    if length > MOST_BYTES or stop > len(data):
         return None
     if xxh3_64_intdigest(data[position + 8 : position + 16] + data[position + 24 : stop]) != checksum:
         return None
@@ -67,16 +75,22 @@ def decode_header(data: bytes, position: int = 0) -> Header | None:
             f"it is of journal format version {version}, and this batchaudit reads version {FORMAT_VERSION}: "
             f"read it with the batchaudit that wrote it"
         )
-    return Header(key, file_id, json.loads(data[position + _HEADER.size : stop]))
+    metadata = checked(data[position + _HEADER.size : stop])
+    return None if metadata is None else Header(key, file_id, metadata)
 
 
 def find_header(data: bytes) -> Header | None:
-    """The file's header: the one it begins with or, where that is damaged, the first undamaged copy."""
-    position = 0
-    while position >= 0:
+    """The file's header: the one it begins with or, where that is damaged, the first undamaged copy.
+
+    Of a file that is full of what only looks like headers, not all of them are looked at.
+    """
+    position, most = 0, _MOST_TRIED + len(data)
+    while position >= 0 and most > 0:
         header = decode_header(data, position)
         if header is not None:
             return header
+        if len(data) - position >= _HEADER.size:
+            most -= min(int(_HEADER.unpack_from(data, position)[2]), MOST_BYTES)
         position = data.find(MAGIC, position + 1)
     return None
 

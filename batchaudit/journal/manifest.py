@@ -10,11 +10,15 @@ import contextlib
 import json
 import os
 import re
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from batchaudit.errors import JournalError
+from batchaudit.journal.metadata import MOST_ATTEMPTS, MOST_RANKS
+from batchaudit.journal.regular import read_regular
+from batchaudit.untrusted import is_whole, json_of
 
 VERSION = 1
 
@@ -29,7 +33,10 @@ CANDIDATE, CLOCK, COSTS = "candidate", "clock", "costs"
 _ADVICE = "advice "
 _PROBE = "probe "
 # Each training process has starts of its own.
-_NAME = re.compile(r"manifest-(\d{4,})(?:-rank-(\d{4,}))?\.json")
+_NAME = re.compile(r"manifest-([0-9]{4,9})(?:-rank-([0-9]{4,9}))?\.json")
+_MOST_BYTES = 1 << 24
+_MOST_STRATEGIES = 10_000
+_MOST_COUNTED = 2**53
 
 
 def probe(name: str, strategy: str) -> str:
@@ -198,19 +205,40 @@ def next_attempt(folder: Path, rank: int = 0) -> int:
     return max((attempt for (attempt, its), _ in _found(folder) if its == rank), default=-1) + 1
 
 
-def read(folder: Path) -> dict[tuple[int, int], Manifest]:
+class Manifests(NamedTuple):
+    """The manifests of a run's folder.
+
+    Attributes:
+        of: by attempt and rank.
+        unreadable: the names of those that cannot be read, and why.
+    """
+
+    of: dict[tuple[int, int], Manifest]
+    unreadable: dict[str, str]
+
+
+def read(folder: Path, mode: str = "tolerant") -> Manifests:
     """Reads the manifests of all attempts.
 
     Args:
         folder: the run's folder.
+        mode: "strict" refuses a folder in which one cannot be read.
 
     Returns:
-        The manifests by attempt and rank; empty where there are none.
+        The manifests.
 
     Raises:
-        JournalError: one is damaged, or of a version that is not known.
+        JournalError: one is damaged, or of a version that is not known, and the mode is strict.
     """
-    return {key: _parse(path) for key, path in _found(folder)}
+    found = Manifests({}, {})
+    for key, path in _found(folder):
+        try:
+            found.of[key] = _parse(path, *key)
+        except (OSError, ValueError, JournalError) as error:
+            if mode == "strict":
+                raise JournalError(f"{path} cannot be read: {error}") from None
+            found.unreadable[path.name] = str(error)
+    return found
 
 
 def _found(folder: Path) -> list[tuple[tuple[int, int], Path]]:
@@ -220,14 +248,77 @@ def _found(folder: Path) -> list[tuple[tuple[int, int], Path]]:
     return sorted(((int(match[1]), int(match[2] or 0)), path) for match, path in matches if match)
 
 
-def _parse(path: Path) -> Manifest:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version = found.pop("version")
-        if version != VERSION:
-            raise JournalError(f"{path} is of version {version}; this batchaudit reads version {VERSION}.")
-        strategies = tuple(Asked(**asked) for asked in found.pop("strategies"))
-        candidates = tuple(Asked(**asked) for asked in found.pop("candidates", ()))
-        return Manifest(**found, strategies=strategies, candidates=candidates)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise JournalError(f"{path} cannot be read: {error}") from None
+def _parse(path: Path, attempt: int, rank: int) -> Manifest:
+    found = json_of(read_regular(path, _MOST_BYTES))
+    if not isinstance(found, dict):
+        raise JournalError("it is no manifest")
+    version = found.get("version")
+    if version != VERSION:
+        said = f"version {version}" if is_whole(version, 0, MOST_ATTEMPTS) else "no version that is known"
+        raise JournalError(f"it is of {said}; this batchaudit reads version {VERSION}")
+    entry = {name: value for name, value in found.items() if name != "version"}
+    for name in ("strategies", "candidates"):
+        entry[name] = tuple(Asked(**_checked(one, Asked, name)) for one in _entries(entry.get(name, [])))
+    made = Manifest(**_checked(entry, Manifest, "it"))
+    if (made.attempt, made.rank) != (attempt, rank):
+        raise JournalError(f"it says that it is of attempt {made.attempt} and rank {made.rank}")
+    return made
+
+
+def _entries(value: Any) -> list[Any]:
+    if not isinstance(value, list) or len(value) > _MOST_STRATEGIES:
+        raise JournalError("what it says of the strategies is no list of them")
+    return value
+
+
+def _checked(said: Any, kind: type[Asked | Manifest], where: str) -> dict[str, Any]:
+    """What a manifest says, if it is what a field of `kind` can be: it may come from elsewhere."""
+    if not isinstance(said, dict):
+        raise JournalError(f"an entry of {where} is no object")
+    known = {one.name: one.default is MISSING and one.default_factory is MISSING for one in fields(kind)}
+    if said.keys() - known.keys() or any(name not in said for name, needed in known.items() if needed):
+        raise JournalError(f"{where} lacks a name that belongs there, or has one that does not")
+    for name, value in said.items():
+        if not _CHECKS[name](value):
+            raise JournalError(f"{name} is not what it can be")
+    return said
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_text_or_none(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return is_whole(value, 0, _MOST_COUNTED)
+
+
+def _is_seconds(value: Any) -> bool:
+    return value is None or (type(value) in (int, float) and 0 <= value <= _MOST_COUNTED)
+
+
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    "strategy": _is_text,
+    "workers": lambda value: is_whole(value, 0, MOST_RANKS),
+    "skipped": _is_text_or_none,
+    "error": _is_text_or_none,
+    "finished": _is_flag,
+    "attempt": lambda value: is_whole(value, 0, MOST_ATTEMPTS),
+    "source": _is_text,
+    "kind": _is_text,
+    "renewable": _is_flag,
+    "epochs": _is_count,
+    "steps_per_epoch": lambda value: value is None or _is_count(value),
+    "strategies": lambda value: True,  # each entry has been looked at
+    "rank": lambda value: is_whole(value, 0, MOST_RANKS - 1),
+    "probes": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
+    "candidates": lambda value: True,
+    "step_time": _is_seconds,
+}

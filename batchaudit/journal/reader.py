@@ -17,6 +17,7 @@ from batchaudit.health import MODES, Health
 from batchaudit.journal.frames import Part, build, extract
 from batchaudit.journal.header import Header
 from batchaudit.journal.layout import FAILED_SUFFIX, KIND_END, SUFFIX, Flag, Stage
+from batchaudit.journal.regular import open_regular, read_beginning
 from batchaudit.journal.salvage import salvage_file
 from batchaudit.journal.scan import Scan, scan_file
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Array = np.ndarray[Any, Any]
+
+_MOST_REASON = 4_096  # bytes of what a mark says
 
 
 @dataclass(frozen=True)
@@ -108,8 +111,8 @@ def _listed(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
 
 def _failure(mark: Path) -> str:
     try:
-        reason = mark.read_text(errors="replace")
-    except OSError:
+        reason = read_beginning(mark, _MOST_REASON).decode(errors="replace")
+    except (OSError, JournalError):  # it may be a folder, which says no more than that it is there
         reason = ""
     return f"{mark.name.removesuffix(FAILED_SUFFIX)}: {reason or 'logging stopped'}"
 
@@ -152,7 +155,7 @@ class _Files:
     def add(self, path: Path) -> str | None:
         """Takes in one file; returns why the system would not let it be read, or why this version cannot."""
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 size = os.fstat(file.fileno()).st_size
                 found = salvage_file(file, size, path) if self.salvaging else scan_file(file, size)
         except (OSError, JournalError) as error:

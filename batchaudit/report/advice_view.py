@@ -8,6 +8,7 @@ from batchaudit.advice import Compared, SourceAdvice
 from batchaudit.advice.units import digits, percent, seconds, size, times
 from batchaudit.report import cells
 from batchaudit.report.epoch_table import Table
+from batchaudit.untrusted import shown, shown_line
 
 _IN_THE_TABLE = ("measured", "defect")
 """Reasons that the table says already."""
@@ -40,12 +41,10 @@ def advice_view(advice: SourceAdvice) -> AdviceView:
     for reason in advice.reasons:
         if reason.rule not in _IN_THE_TABLE and reason.text != advice.summary:
             text, _, code = reason.text.partition("\n")
-            reasons.append(
-                (cells.clean_line(reason.rule), cells.clean_line(text), cells.clean(code).strip("\n"))
-            )
+            reasons.append((shown_line(reason.rule), shown_line(text), shown(code).strip("\n")))
     return AdviceView(
-        f"advice for {cells.clean_line(advice.source)}",
-        cells.clean_line(advice.summary),
+        f"advice for {shown_line(advice.source)}",
+        shown_line(advice.summary),
         _table(advice),
         tuple(reasons),
     )
@@ -64,7 +63,7 @@ def _row(one: Compared, advice: SourceAdvice) -> dict[str, str]:
     timing = one.option.timing
     assert timing is not None
     return {
-        "strategy": cells.clean_line(one.option.strategy),
+        "strategy": shown_line(one.option.strategy),
         "batches\na second": digits(timing.rate.middle),
         "spread": f"{digits(timing.rate.low)} to {digits(timing.rate.high)}",
         "over\nserial": cells.UNKNOWN if one.speed_up is None else times(one.speed_up.middle),
@@ -74,5 +73,5 @@ def _row(one: Compared, advice: SourceAdvice) -> dict[str, str]:
         "to\nstart": cells.UNKNOWN if timing.start is None else seconds(timing.start),
         "worker's\nmemory": size(timing.memory) if timing.memory else cells.UNKNOWN,
         "stalled": cells.UNKNOWN if one.stalled is None else percent(one.stalled),
-        "found": cells.clean_line(", ".join(one.option.causes)) or "nothing",
+        "found": shown_line(", ".join(one.option.causes)) or "nothing",
     }

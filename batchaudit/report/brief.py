@@ -10,6 +10,7 @@ import pandas as pd
 from batchaudit.diagnosis.finding import Finding
 from batchaudit.report import cells
 from batchaudit.report.model import Report, Run
+from batchaudit.untrusted import shown, shown_line
 
 MOST_LINES, _WIDTH = 25, 100
 _MOST_EPOCHS, _MOST_WORKERS, _MOST_OTHERS, _MOST_NOTES = 4, 8, 3, 2
@@ -42,7 +43,7 @@ def brief(failed: str, report: Report, run: Run | None = None, finding: Finding 
     others = len(report.notes) - _MOST_NOTES
     notes += [f"and {others} more note{'s' * (others > 1)}"] if others > 0 else []
     lines += [line for note in notes for line in _wrapped(note, "  ", 2)]
-    cause = cells.clean_line(finding.cause)[:_WIDTH] if finding is not None else ""
+    cause = shown_line(finding.cause)[:_WIDTH] if finding is not None else ""
     tail = f"  to see all of it: print(report), or batchaudit explain {cause}" if cause else ""
     return "\n".join(_cut(lines, _fix(finding), [tail] if tail else []))
 
@@ -57,7 +58,7 @@ def _cut(lines: list[str], fix: list[str], tail: list[str]) -> list[str]:
 
 
 def _fix(finding: Finding | None) -> list[str]:
-    code = cells.clean(finding.fix).strip("\n").splitlines() if finding is not None else []
+    code = shown(finding.fix).strip("\n").splitlines() if finding is not None else []
     code = [line for line in code if line.strip()]
     return ["  what to change:", *(_short(f"    {line}".rstrip()) for line in code)] if code else []
 
@@ -85,7 +86,7 @@ def _figures(report: Report, run: Run) -> Iterable[str]:
         others = f" and {len(shares) - _MOST_WORKERS} more" if len(shares) > _MOST_WORKERS else ""
         yield f"who made them in epoch {first['epoch'].iloc[0]}: {', '.join(shares[:_MOST_WORKERS])}{others}"
     if run.error is not None:
-        last = cells.clean(run.error).strip().splitlines()[-1:] or ["no message"]
+        last = shown(run.error).strip().splitlines()[-1:] or ["no message"]
         yield f"ended early: {last[0].strip()}"
 
 
@@ -118,7 +119,7 @@ def first_pair(report: Report, run: Run) -> str:
     if len(same) < 2:
         return ""
     second = same.iloc[1]
-    digest = str(first["digest"])[:8]
+    digest = shown_line(str(first["digest"]))[:8]
     return f"epoch {first['epoch']}: {_place(first)} and {_place(second)} (batch {digest})"
 
 
@@ -137,7 +138,7 @@ def _unseen(run: Run) -> str:
 def _wrapped(text: str, indent: str, most: int) -> list[str]:
     """Text in lines that are safe to print, of which no more than `most` are kept."""
     lines = textwrap.wrap(
-        cells.clean_line(text), _WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ",
+        shown_line(text), _WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ",
         max_lines=most, placeholder=" …",
     )  # fmt: skip
     return lines or [indent]

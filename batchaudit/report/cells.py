@@ -2,49 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from batchaudit.untrusted import shown_line
+
 UNKNOWN = "–"
 """Stands where a value is not known; never a 0, never 100 %."""
 
 _WIDEST = 64
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-
-# Complete terminal sequences (CSI with its parameters, OSC with its text, two-character escapes) go as a
-# whole: the coloured tracebacks of newer Pythons stay readable.
-_TERMINAL_SEQUENCE = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x9b[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-Z\\^-~]"
-)
-# Control, format (bidirectional overrides), surrogate, line and paragraph separator.
-_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_JOINERS = "\u200c\u200d"
-
-
-def clean(text: str) -> str:
-    """Makes text from a log safe to print; line breaks stay.
-
-    Args:
-        text: anything.
-
-    Returns:
-        The text without terminal sequences, other control characters replaced, tabs as spaces.
-    """
-    text = _TERMINAL_SEQUENCE.sub("", text).replace("\r\n", "\n").expandtabs(4)
-    return "".join(char if _is_safe(char) else _REPLACEMENT for char in text)
-
-
-def clean_line(text: str) -> str:
-    """Makes text from a log safe to print within one line."""
-    return clean(" ".join(text.split("\n")))
-
-
-def _is_safe(char: str) -> bool:
-    return char == "\n" or char in _JOINERS or unicodedata.category(char) not in _UNSAFE
 
 
 def is_unknown(value: Any) -> bool:
@@ -88,7 +56,7 @@ def span(values: list[Any]) -> str:
 
 def evidence(value: Any) -> str:
     """A value of a finding's evidence in one short line."""
-    text = clean_line(_evidence(value))
+    text = shown_line(_evidence(value))
     return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from batchaudit.report import comparison_words as words
-from batchaudit.report.cells import clean_line
 from batchaudit.report.comparison import DIFFERENT, SAME, UNKNOWN
 
 # The same paragraphs and tables as a report's.
 from batchaudit.report.console import write_blank as print_blank
 from batchaudit.report.console import write_line as print_line
 from batchaudit.report.console import write_table as print_table
+from batchaudit.untrusted import shown_line
 
 if TYPE_CHECKING:
     from batchaudit.report.comparison import Comparison, Pair
@@ -52,7 +52,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     print_line(console, 0, (words.headline(comparison), _STYLES[comparison.verdict]))
     print_line(console, 0, (words.runs(comparison), ""))
     for note in comparison.notes:
-        print_line(console, 0, (f"note: {clean_line(note)}", ""))
+        print_line(console, 0, (f"note: {shown_line(note)}", ""))
     for one in comparison.alone[:_MOST_PAIRS]:
         print_line(console, 0, (words.alone(one), ""))
     _left_out(console, len(comparison.alone), "streams that only one run has")
@@ -71,7 +71,7 @@ def _pair(console: Console, comparison: Comparison, pair: Pair) -> None:
     if pair.first is not None:
         print_line(console, 2, (words.first(pair), ""))
     for note in pair.notes:
-        print_line(console, 2, (clean_line(note), ""))
+        print_line(console, 2, (shown_line(note), ""))
     print_table(console, words.table(pair))
 
 
@@ -80,11 +80,11 @@ def _alike(console: Console, comparison: Comparison) -> None:
     alike = [pair for pair in comparison.pairs if pair.verdict == SAME]
     if len(alike) == len(comparison.pairs) == 1:
         for note in alike[0].notes:
-            print_line(console, 0, (f"note: {clean_line(note)}", ""))
+            print_line(console, 0, (f"note: {shown_line(note)}", ""))
         return
     for pair in alike[:_MOST_PAIRS]:
         title = words.title(comparison, pair)
-        notes = "".join(f"; {clean_line(note)}" for note in pair.notes)
+        notes = "".join(f"; {shown_line(note)}" for note in pair.notes)
         print_line(console, 0, (title, _STYLES[SAME]), (f": the same: {words.summary(pair)}{notes}", ""))
     _left_out(console, len(alike), "streams that are the same")
 

@@ -11,6 +11,7 @@ from typing import Any
 from batchaudit.report import cells
 from batchaudit.report.comparison import DIFFERENT, SAME, UNKNOWN, Alone, Comparison, Grain, Pair
 from batchaudit.report.epoch_table import ENDS, MOST_ROWS, Table
+from batchaudit.untrusted import shown_line
 
 _DIGITS = 8  # of a digest, as people read it
 _FIGURES = ("equal", "moved", "missing", "extra")
@@ -54,7 +55,7 @@ def runs(comparison: Comparison) -> str:
     said = []
     for name, side in _sides(comparison):
         attempts = f" (attempts {', '.join(map(str, side.attempts))})" if len(side.attempts) > 1 else ""
-        said.append(f"{name} = {cells.clean_line(side.path)}{attempts}")
+        said.append(f"{name} = {shown_line(side.path)}{attempts}")
     return ", ".join(said)
 
 
@@ -69,13 +70,13 @@ def title(comparison: Comparison, pair: Pair) -> str:
 
 
 def _either(a: str, b: str) -> str:
-    a, b = cells.clean_line(a), cells.clean_line(b)
+    a, b = shown_line(a), shown_line(b)
     return a if a == b else f"{a} in A and {b} in B"
 
 
 def alone(one: Alone) -> str:
     """A stream that only one run has."""
-    name, strategy = cells.clean_line(one.source), cells.clean_line(one.strategy)
+    name, strategy = shown_line(one.source), shown_line(one.strategy)
     return (
         f"only in {one.run.upper()}: {name} under {strategy}, rank {one.rank}, "
         f"{cells.count(one.batches)} batches"
@@ -152,7 +153,7 @@ def first(pair: Pair) -> str:
         where = f"{_place(a)}: A {_content(a)}, B {_content(b)}"
     else:
         where = f"A {_batch(a)}, B {_batch(b)}"
-    return f"first difference: {where}: {cells.clean_line(str(pair.first['what']))}"
+    return f"first difference: {where}: {shown_line(str(pair.first['what']))}"
 
 
 def _place(batch: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from rich.text import Text
 from batchaudit.diagnosis.finding import FOUND, NOT_OBSERVABLE, RULED_OUT, Verdict
 from batchaudit.report.advice_view import AdviceView
 from batchaudit.report.view import FindingView, RunView, view
+from batchaudit.untrusted import shown, shown_line
 
 if TYPE_CHECKING:
     from batchaudit.report.epoch_table import Table
@@ -63,16 +64,16 @@ def print_report(report: Report, console: Console) -> None:
         report: the report.
         console: where to. Nothing that comes from the report is taken for markup.
     """
-    shown = view(report)
-    write_line(console, 0, (shown.headline, _STYLES[shown.status]))
-    write_line(console, 0, (shown.counts, ""))
-    if not shown.complete:
+    said = view(report)
+    write_line(console, 0, (said.headline, _STYLES[said.status]))
+    write_line(console, 0, (said.counts, ""))
+    if not said.complete:
         write_line(console, 0, ("INCOMPLETE", "bold red"), (": part of the log is missing or damaged", ""))
-    for note in shown.notes:
+    for note in said.notes:
         write_line(console, 0, (f"note: {note}", ""))
-    for run in shown.runs:
+    for run in said.runs:
         _run(console, run)
-    for advice in shown.advice:
+    for advice in said.advice:
         _advice(console, advice)
 
 
@@ -108,7 +109,7 @@ def write_table(console: Console, table: Table) -> None:
     """Prints a table; one that is too wide stays so, for a number cut short is another number."""
     gap = " " * (2 if console.width >= _ROOMY else 1)
     headings = [_SHORT.get(heading, heading) for heading in table.headings]
-    lines = _header_lines(headings) + [list(row) for row in table.rows]
+    lines = _header_lines(headings) + [list(map(shown_line, row)) for row in table.rows]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     for number, line in enumerate(lines):
         padded = (" " * (width - cell_len(cell)) + cell for cell, width in zip(line, widths, strict=True))
@@ -156,7 +157,7 @@ def _verdicts(console: Console, verdicts: tuple[Verdict, ...]) -> None:
 
 def write_line(console: Console, indent: int, *parts: tuple[str, str]) -> None:
     """Prints a paragraph, wrapped here so that no line ends in blanks."""
-    text = Text.assemble(*parts)
+    text = Text.assemble(*((shown_line(part), style) for part, style in parts))
     for line in text.wrap(console, max(console.width - indent, 20)):
         line.rstrip()
         console.print(Text(" " * indent).append_text(line), soft_wrap=True)
@@ -164,7 +165,7 @@ def write_line(console: Console, indent: int, *parts: tuple[str, str]) -> None:
 
 def _verbatim(console: Console, indent: int, text: str) -> None:
     """Prints code or a traceback with the line breaks it came with, so that it can be copied."""
-    for line in text.splitlines():
+    for line in shown(text).splitlines():
         console.print(Text((" " * indent + line).rstrip()), soft_wrap=True)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from batchaudit.report import cells
+from batchaudit.untrusted import shown_line
 
 MOST_ROWS = 12
 ENDS = 5
@@ -108,7 +109,7 @@ def _notes(columns: list[_Column], rows: list[dict[Any, Any]]) -> list[str]:
 
 def _reason(column: _Column, empty: list[dict[Any, Any]]) -> str:
     reasons = [row[column.why] for row in empty] if column.why else []
-    said = dict.fromkeys(cells.clean_line(str(reason)) for reason in reasons if not cells.is_unknown(reason))
+    said = dict.fromkeys(shown_line(str(reason)) for reason in reasons if not cells.is_unknown(reason))
     return "; ".join(reason for reason in said if reason) or "not observable"
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 
 from batchaudit.report import cells
 from batchaudit.report.model import Report, Run
+from batchaudit.untrusted import shown_line
 
 LIVE = "live"
 """The strategy of a source that the user's own program drives."""
@@ -38,7 +39,7 @@ def pooled_remarks(report: Report) -> tuple[str, ...]:
     """
     said = []
     for (source, strategy), rows in report.pooled.groupby(["source", "strategy"], sort=False):
-        name = cells.clean_line(source if strategy == LIVE else f"{source}, {strategy}")
+        name = shown_line(source if strategy == LIVE else f"{source}, {strategy}")
         parts = [
             f"{cells.span(rows[unique].tolist())} of {cells.span(rows[total].tolist())} {what}"
             for unique, total, what in (

@@ -16,6 +16,7 @@ from batchaudit.report.advice_view import AdviceView, advice_view
 from batchaudit.report.epoch_table import Table, epoch_table
 from batchaudit.report.model import Report, Run
 from batchaudit.report.remarks import LIVE, pooled_remarks, remarks
+from batchaudit.untrusted import shown, shown_line
 
 _MOST_RANKS = 8
 _OTHERWISE = {
@@ -93,15 +94,15 @@ def view(report: Report) -> View:
     Returns:
         Its words, clean and not yet escaped for any medium.
     """
-    shown = tuple(_run(report, same[0], _title(report, same)) for same in _alike(report.runs))
-    runs = (*shown, *_across(report))
+    own = tuple(_run(report, same[0], _title(report, same)) for same in _alike(report.runs))
+    runs = (*own, *_across(report))
     headline, status = _headline(report, runs)
     return View(
         headline,
         status,
-        _counts(report, shown, runs),
+        _counts(report, own, runs),
         report.complete,
-        tuple(map(cells.clean, _notes(report))),
+        tuple(map(shown_line, _notes(report))),
         runs,
         tuple(map(advice_view, report.advice)),
     )
@@ -119,13 +120,13 @@ def _alike(runs: tuple[Run, ...]) -> list[list[Run]]:
 
 def _title(report: Report, same: list[Run]) -> str:
     run = same[0]
-    source, strategy = cells.clean_line(run.source), cells.clean_line(run.strategy)
+    source, strategy = shown_line(run.source), shown_line(run.strategy)
     if strategy == LIVE:  # the only way in which a program drives its own source
         strategy = source
     elif len({other.source for other in report.runs}) > 1:
         strategy = f"{source}, {strategy}"
     if len({other.run for other in report.runs}) > 1:
-        strategy = f"{cells.clean_line(run.run)}: {strategy}"
+        strategy = f"{shown_line(run.run)}: {strategy}"
     if len({other.attempt for other in report.runs}) > 1:
         strategy = f"{strategy}, attempt {run.attempt}"
     if len(same) > 1:
@@ -144,7 +145,7 @@ def _across(report: Report) -> tuple[RunView, ...]:
     if not told and (len(report.ranks) < 2 or not report.across_verdicts):
         return ()
     found = {finding.severity for finding in report.across}
-    causes = ", ".join(dict.fromkeys(cells.clean_line(finding.cause) for finding in report.across))
+    causes = ", ".join(dict.fromkeys(shown_line(finding.cause) for finding in report.across))
     return (
         RunView(
             run=None,
@@ -195,15 +196,15 @@ def _verdict_line(run: RunView) -> str:
     return f"{run.title}: {run.sentence}" + (f": {run.findings[0].summary}" if silent else "")
 
 
-def _counts(report: Report, shown: tuple[RunView, ...], runs: tuple[RunView, ...]) -> str:
-    names = list(dict.fromkeys(cells.clean_line(run.source) for run in report.runs))
-    many = len(shown)
+def _counts(report: Report, own: tuple[RunView, ...], runs: tuple[RunView, ...]) -> str:
+    names = list(dict.fromkeys(shown_line(run.source) for run in report.runs))
+    many = len(own)
     head = f"{many} run{'' if many == 1 else 's'}" + (f" of {', '.join(names)}" if names else "")
     head += f" in {len(report.ranks)} ranks" if len(report.ranks) > 1 else ""
     found = [finding.severity for run in runs for finding in run.findings]
     parts = [_many(found.count(severity), severity) for severity in SEVERITIES if severity in found]
     for status, words in _OTHERWISE.items():
-        many = sum(_group(run) == status for run in shown)
+        many = sum(_group(run) == status for run in own)
         parts += [f"{many} {words}"] if many else []
     return f"{head}: {', '.join(parts)}" if parts else head
 
@@ -225,7 +226,7 @@ def _run(report: Report, run: Run, title: str) -> RunView:
         status=_status(report, run, epochs),
         sentence=_sentence(report, run, epochs, repeats),
         repeats=repeats,
-        error=None if run.error is None else cells.clean(run.error).strip("\n"),
+        error=None if run.error is None else shown(run.error).strip("\n"),
         table=epoch_table(epochs) if len(epochs) else None,
         remarks=remarks(report, run, epochs),
         findings=_findings(run.findings),
@@ -234,7 +235,7 @@ def _run(report: Report, run: Run, title: str) -> RunView:
 
 
 def _verdict(verdict: Verdict) -> Verdict:
-    return Verdict(cells.clean_line(verdict.cause), verdict.verdict, cells.clean_line(verdict.reason))
+    return Verdict(shown_line(verdict.cause), shown_line(verdict.verdict), shown_line(verdict.reason))
 
 
 def _status(report: Report, run: Run, epochs: pd.DataFrame) -> str:
@@ -261,10 +262,10 @@ def _unexplained(epochs: pd.DataFrame) -> bool:
 
 def _sentence(report: Report, run: Run, epochs: pd.DataFrame, repeats: bool) -> str:
     if run.skipped is not None:
-        return f"skipped: {cells.clean_line(run.skipped)}"
+        return f"skipped: {shown_line(run.skipped)}"
     parts = [_figures(epochs)] if repeats or not run.findings else []
     if run.findings:
-        parts.append(", ".join(dict.fromkeys(cells.clean_line(finding.cause) for finding in run.findings)))
+        parts.append(", ".join(dict.fromkeys(shown_line(finding.cause) for finding in run.findings)))
     elif run.error is None and _unexplained(epochs):
         parts.append("no cause was found")
     elif run.error is None:
@@ -275,7 +276,7 @@ def _sentence(report: Report, run: Run, epochs: pd.DataFrame, repeats: bool) -> 
 
 
 def _last_line(error: str) -> str:
-    lines = cells.clean(error).strip().splitlines()
+    lines = shown(error).strip().splitlines()
     return lines[-1].strip() if lines else "no message"
 
 
@@ -302,12 +303,12 @@ def _times(count: object) -> str:
 def _evidence(finding: Finding) -> Iterator[tuple[str, str]]:
     example = finding.evidence.get(_EXAMPLE)
     if example:
-        yield "first example", cells.clean_line(str(example))
+        yield "first example", shown_line(str(example))
     for name, value in finding.evidence.items():
         if name == _COPIES and isinstance(value, Mapping):
-            yield name, ", ".join(f"{many} came {_times(times)}" for times, many in value.items())
+            yield name, shown_line(", ".join(f"{many} came {_times(times)}" for times, many in value.items()))
         elif name != _EXAMPLE:
-            yield cells.clean_line(str(name)), cells.evidence(value)
+            yield shown_line(str(name)), cells.evidence(value)
 
 
 def _findings(findings: Iterable[Finding]) -> tuple[FindingView, ...]:
@@ -324,10 +325,10 @@ def _findings(findings: Iterable[Finding]) -> tuple[FindingView, ...]:
 
 def _finding(finding: Finding) -> FindingView:
     return FindingView(
-        severity=cells.clean_line(finding.severity),
-        cause=cells.clean_line(finding.cause),
-        scope=cells.clean_line(finding.scope),
-        summary=cells.clean_line(finding.summary),
+        severity=shown_line(finding.severity),
+        cause=shown_line(finding.cause),
+        scope=shown_line(finding.scope),
+        summary=shown_line(finding.summary),
         evidence=tuple(_evidence(finding)),
-        fix=cells.clean(finding.fix).strip("\n"),
+        fix=shown(finding.fix).strip("\n"),
     )

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchaudit.report import cells
+from batchaudit.untrusted import shown, shown_line
 
 MISSING = [None, float("nan"), np.float64("nan"), pd.NA, pd.NaT]
 SHARES = st.floats(0, 1, exclude_min=True, exclude_max=True)
@@ -43,18 +44,29 @@ def test_counts():
 @given(st.text(st.characters()))
 def test_clean_text_holds_nothing_that_moves_a_terminal(text):
     unsafe = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-    kept = {char for char in cells.clean_line(text) if unicodedata.category(char) in unsafe}
+    kept = {char for char in shown_line(text) if unicodedata.category(char) in unsafe}
     assert kept <= {"\u200c", "\u200d"}
-    assert set(cells.clean(text)) - {"\n", "\u200c", "\u200d"} <= set(cells.clean_line(text)) | {" "}
+    assert set(shown(text)) - {"\n", "\u200c", "\u200d"} <= set(shown_line(text)) | {" "}
 
 
 @given(st.text(st.characters(whitelist_categories=("L", "N", "P", "S"))))
 def test_ordinary_text_stays_as_it_is(text):
-    assert cells.clean(text) == text
+    assert shown(text) == text
 
 
-def test_terminal_sequences_go_as_a_whole():
-    assert cells.clean("\x1b[31mred\x1b[0m \x1b]0;title\x07x\x1b]8;;u\x1b\\y \x9b2Jz") == "red xy z"
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\x1b[1;31mred\x1b[0m", "red"),
+        ("\x1b]0;title\x07x \x9b2Jz", r"\x1b]0;title\x07x \x9b2Jz"),
+        ("\x1b]8;;u\x1b\\y", r"\x1b]8;;u\x1b\y"),
+        ("file\u202egnp.exe \U000e0041", r"file\u202egnp.exe \U000e0041"),
+        ("a\rb\x00\ud800\u2028", "a\\x0db\\x00\ufffd\\u2028"),
+        ("a\r\nb\tc", "a\nb   c"),
+    ],
+)
+def test_colours_go_and_what_else_moves_a_terminal_can_be_seen(text, said):
+    assert shown(text) == said
 
 
 @pytest.mark.parametrize(

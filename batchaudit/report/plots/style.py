@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from batchaudit.errors import UsageError
-from batchaudit.report.cells import clean_line
+from batchaudit.untrusted import shown_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +66,7 @@ def words(text: object, most: int = 0) -> str:
         text: the text.
         most: cut to so many characters; 0 for never.
     """
-    line = clean_line(str(text))
+    line = shown_line(str(text))
     if most and len(line) > most:
         line = line[: most - 1] + "…"
     # matplotlib would set what stands between two dollars as a formula.
