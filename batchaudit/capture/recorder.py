@@ -300,7 +300,9 @@ class Recorder:
         shared = self._shared
         if not shared.journal.off:
             return False
-        if shared.journal.closed and not shared.warned and not shared.local.for_framework:
+        if shared.journal.closed and not (
+            shared.warned or shared.local.for_framework or _in_foreign_thread()
+        ):
             self._shared.warned = True
             _warn_closed()
         return True
@@ -458,6 +460,13 @@ def _rebuilt(shared: _Shared) -> Recorder:
     recorder._streams = StreamReader()
     recorder._pass = None
     return recorder
+
+
+def _in_foreign_thread() -> bool:
+    """Whether Python has not started this thread: a framework has, and draws ahead in it."""
+    # Not `current_thread()`, which would make the thread known.
+    known = threading._active.get(threading.get_ident())  # type: ignore[attr-defined]
+    return known is None or isinstance(known, threading._DummyThread)
 
 
 def _warn_closed() -> None:
