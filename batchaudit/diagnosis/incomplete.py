@@ -1,8 +1,8 @@
 """What a log that is incomplete can still say: nothing is ruled out, and nothing is concluded from a hole.
 
 What is there is there: two equal batches of two workers are equal, whatever else is lost. What is not there
-may be missing in the log alone. So a cause whose evidence is something that did not come, that was called never,
-or that no serial pass has, is not observable in such a log, as is every cause that a whole log would rule out.
+may be missing in the log alone. So a cause whose evidence is something that did not come, that was called
+never, or that no serial pass has, is not observable in such a log, as is all that a whole log would rule out.
 """
 
 from __future__ import annotations

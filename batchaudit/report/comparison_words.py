@@ -11,6 +11,7 @@ from typing import Any
 from batchaudit.report import cells
 from batchaudit.report.comparison import DIFFERENT, SAME, UNKNOWN, Alone, Comparison, Grain, Pair
 from batchaudit.report.epoch_table import ENDS, MOST_ROWS, Table
+from batchaudit.report.incomplete import WORD
 from batchaudit.untrusted import shown_line
 
 _DIGITS = 8  # of a digest, as people read it
@@ -23,8 +24,8 @@ def headline(comparison: Comparison) -> str:
     """The verdict of a comparison in one line."""
     if not comparison.complete:
         which = " and ".join(name for name, side in _sides(comparison) if not side.complete)
-        begins = f"not known: the log of {which} is incomplete; what is there is"
-        return f"{begins} {_seen(comparison)}"
+        begins = f"{WORD}: the log of {which} is not whole, so whether they are the same is not known"
+        return f"{begins}; what is there is {_seen(comparison)}"
     return _seen(comparison)
 
 
