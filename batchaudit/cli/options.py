@@ -88,8 +88,8 @@ mode_option = click.option(
     type=click.Choice(MODES),
     default="tolerant",
     show_default=True,
-    help="How to read a damaged log: strict refuses it; tolerant takes every record that verifies, and says what "
-    "is missing; salvage takes records that do not verify, too, which may be wrong.",
+    help="How to read a damaged log: strict refuses it; tolerant takes every record that verifies, and says "
+    "what is missing; salvage takes records that do not verify, too, which may be wrong.",
 )
 """Gives a command the argument `mode`."""
 

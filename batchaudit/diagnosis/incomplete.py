@@ -12,6 +12,7 @@ from collections.abc import Callable
 from batchaudit.diagnosis.finding import FOUND, RULED_OUT, Finding
 from batchaudit.diagnosis.judgement import Judgement, not_observable
 
+_UNSEEN = "the log is incomplete: what is left of it does not show it, and what is missing may"
 _HOLE = "the log is incomplete: what speaks for it may be missing in the log alone; repeat the run"
 
 
@@ -59,7 +60,7 @@ def weighed(cause: str, judgement: Judgement, complete: bool) -> Judgement:
     if complete:
         return judgement
     if judgement.verdict == RULED_OUT:
-        return not_observable(f"the log is incomplete: of what is left of it, {judgement.reason}")
+        return not_observable(_UNSEEN)
     if judgement.verdict == FOUND and judgement.finding is not None:
         rests = _RESTS_ON_A_HOLE.get(cause)
         if rests is not None and rests(judgement.finding):

@@ -66,7 +66,7 @@ def _pieces(data: bytes, key: int | None) -> Iterator[Piece]:
     piece = taken(data, np.array(doubtful, np.int64), 0)
     fresh = _of_new_numbers(piece, sound.seqs, len(data))
     piece = taken(data, np.array(doubtful, np.int64)[fresh], 0)
-    piece.records["flags"] |= Flag.UNVERIFIED
+    piece.records["flags"] |= np.uint16(Flag.UNVERIFIED)
     used = begin + sum(
         _end(data, at) - at for at in [*good.tolist(), *np.array(doubtful, np.int64)[fresh].tolist()]
     )

@@ -23,8 +23,9 @@ _BY_EPOCH = "; in an epoch's row, what is in another epoch counts as missing or 
 def headline(comparison: Comparison) -> str:
     """The verdict of a comparison in one line."""
     if not comparison.complete:
-        which = " and ".join(name for name, side in _sides(comparison) if not side.complete)
-        begins = f"{WORD}: the log of {which} is not whole, so whether they are the same is not known"
+        broken = [name for name, side in _sides(comparison) if not side.complete]
+        which = f"log of {broken[0]} is" if len(broken) == 1 else f"logs of {' and '.join(broken)} are"
+        begins = f"{WORD}: the {which} not whole, so whether they are the same is not known"
         return f"{begins}; what is there is {_seen(comparison)}"
     return _seen(comparison)
 
