@@ -52,14 +52,15 @@ class Audit:
         key_file: str | os.PathLike[str] | None = None,
     ) -> None:
         keeping = Keeping.of(max_bytes, key_file)
-        self._folder = Path(folder)
         rank = place().rank
         try:
+            # The program may go to another folder, or remove the one that it is in.
+            self._folder = Path(folder).absolute()
             self._folder.mkdir(parents=True, exist_ok=True)
             self._attempt = Manifest(0, "", kind="live", rank=rank).claim(self._folder).attempt
         except OSError as error:
             raise UsageError(
-                f"the folder {self._folder} cannot be written: {error.strerror or error}."
+                f"the folder {os.fspath(folder)} cannot be written: {error.strerror or error}."
             ) from None
         self._watched = Watched(self._folder, self._attempt, everything=everything, keeping=keeping)
         consumers.begin(self._watched)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -37,6 +38,20 @@ def loaded_by(module: str) -> set[str]:
 @pytest.mark.parametrize("module", WATCHING)
 def test_importing_loads_nothing_heavy(module: str) -> None:
     assert not HEAVY & loaded_by(module)
+
+
+def test_what_stands_between_a_shell_and_its_script_loads_no_numpy() -> None:
+    # Its threads would take the signals that are held back for the script.
+    code = """
+import sys
+from batchaudit.cli.main import main
+from batchaudit.running import supervisor
+supervisor.supervise = lambda command, environment: sys.exit("numpy" in sys.modules)
+sys.argv = ["batchaudit", "run", "--out", sys.argv[1], "-m", "this"]
+main()
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        assert subprocess.run([sys.executable, "-c", code, folder], check=False).returncode == 0
 
 
 def test_the_check_would_see_a_heavy_import() -> None:

@@ -6,6 +6,7 @@ goes wrong inside the look itself becomes a flag on the record, never an error i
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import warnings
@@ -35,6 +36,8 @@ _PROBE, _CONSUMED, _RNG_UNREAD, _REPLAYED = map(
     int, (Flag.PROBE, Flag.CONSUMED, Flag.RNG_UNREAD, Flag.REPLAYED)
 )
 _UNHASHABLE, _NO_SAMPLES = int(Flag.UNHASHABLE), int(Flag.NO_SAMPLES)
+# What Python and Keras say where threads share a generator: no word of it is the user's.
+_OF_A_RACE = re.compile("generator already executing|NOT thread-safe")
 # Running out is how an iterator or an index ends, not a failure.
 _ENDS = (StopIteration, StopAsyncIteration, IndexError, GeneratorExit)
 
@@ -45,6 +48,11 @@ class Journal(Protocol):
     @property
     def closed(self) -> bool:
         """Whether the log has been closed: nothing more is written to it."""
+        ...
+
+    @property
+    def off(self) -> bool:
+        """Whether nothing more is written to it from this process: it is closed, or logging has failed."""
         ...
 
     def append(self, event: Event) -> int:
@@ -152,7 +160,7 @@ class Recorder:
         shared, streams = self._shared, self._streams
         local = shared.local
         # `__iter__` of a source may call its own `__getitem__`.
-        if local.looking or (shared.journal.closed and self.closed()):
+        if local.looking or (shared.journal.off and self.off()):
             return make(*args)
         local.looking, local.ids, local.ticket = True, None, 0
         try:
@@ -274,15 +282,27 @@ class Recorder:
         """Whether the audit has been closed."""
         return self._shared.journal.closed
 
+    @property
+    def is_off(self) -> bool:
+        """As `off`, for who may be a framework's own thread: it never warns."""
+        return self._shared.journal.off
+
     def leave(self) -> None:
         """The source is watched by another audit from now on: that this one is over is no news."""
         self._shared.warned = True
 
-    def closed(self) -> bool:
-        """Whether the audit has been closed while its source goes on; warns the first time it is asked."""
-        if not self._shared.journal.closed:
+    def off(self) -> bool:
+        """Whether nothing more is logged; warns the first time if that is because the audit has been closed.
+
+        Where logging has failed, no batch is hashed any more: the training is as fast as without the audit. A
+        framework's own thread that draws ahead hears no warning: the user's `fit` is over, and in order.
+        """
+        shared = self._shared
+        if not shared.journal.off:
             return False
-        if not self._shared.warned:
+        if shared.journal.closed and not (
+            shared.warned or shared.local.for_framework or _in_foreign_thread()
+        ):
             self._shared.warned = True
             _warn_closed()
         return True
@@ -299,6 +319,8 @@ class Recorder:
             waited_ns: for how long the consumer waited for it, nanoseconds.
             probe: whether it was only looked at, such as for its shape, and trained on by nobody.
         """
+        if self._shared.journal.off:
+            return
         now = time.monotonic_ns()
         self._shared.local.ids = None
         flag = _PROBE if probe else _CONSUMED
@@ -324,6 +346,8 @@ class Recorder:
             waited_ns: for how long the consumer waited for it, nanoseconds.
             probe: whether it was only looked at, such as for its shape, and trained on by nobody.
         """
+        if self._shared.journal.off:
+            return
         now = time.monotonic_ns()
         seen, flags = _look(batch)
         ids = None if self._shared.key is None else self._keyed(batch, seen)
@@ -364,15 +388,15 @@ class Recorder:
         self._shared.epoch = epoch
 
     def raised(self, error: BaseException) -> None:
-        """Notes an exception that came out of the source."""
-        try:
-            said = f"{type(error).__name__}: {error}"
-        except Exception:  # an exception may fail to say what it is
-            said = type(error).__name__
+        """Notes an exception that came out of the source: its type, since its message may hold content."""
+        said = type(error).__name__
+        with suppress(Exception):  # an exception may fail to say what it is
+            known = _OF_A_RACE.search(str(error))
+            said = f"{said}: {known[0]}" if known else said
         now = time.monotonic_ns()
         self._append(
             Event(stage=Stage.RAISED, thread=threading.get_native_id(), epoch=self._shared.epoch,
-                  began_ns=now, ended_ns=now, text=said[:2000])
+                  began_ns=now, ended_ns=now, text=said)
         )  # fmt: skip
 
     # -- inside -----------------------------------------------------------------------------------
@@ -436,6 +460,13 @@ def _rebuilt(shared: _Shared) -> Recorder:
     recorder._streams = StreamReader()
     recorder._pass = None
     return recorder
+
+
+def _in_foreign_thread() -> bool:
+    """Whether Python has not started this thread: a framework has, and draws ahead in it."""
+    # Not `current_thread()`, which would make the thread known.
+    known = threading._active.get(threading.get_ident())  # type: ignore[attr-defined]
+    return known is None or isinstance(known, threading._DummyThread)
 
 
 def _warn_closed() -> None:

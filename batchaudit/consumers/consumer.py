@@ -52,7 +52,7 @@ class Consumer:
         """An epoch of the framework begins."""
         self._epoch = self._passes.next_epoch() if self._look < 0 else self._look
         self._look, self._step, self._ended = -1, 0, False
-        if not self.recorder.closed():
+        if not self.recorder.off():
             self.recorder.hook("epoch", epoch=self._epoch)
 
     def end_epoch(self) -> None:
@@ -77,7 +77,7 @@ class Consumer:
             waited_ns: for how long the framework waited for it, nanoseconds.
         """
         ticket = self.transit.take() or self.recorder.take_ticket()
-        if self.recorder.closed():
+        if self.recorder.is_off:  # no warning: it may be TensorFlow's thread that draws ahead after the end
             return
         probe = self.building or self._epoch < 0
         epoch, step = (-1, -1) if probe else (self._epoch, self._step)

@@ -127,7 +127,7 @@ def _consumed(given: tuple[Any, ...], steps: int | None) -> tuple[tuple[Any, ...
         given, recorder = _adopted(given, steps)
     else:
         recorder = _recorder(given)
-    if recorder is None or recorder.passes is None or recorder.closed():
+    if recorder is None or recorder.passes is None or recorder.off():
         return given, None
     x = given[0]
     if data_adapters.is_tf_dataset(x):

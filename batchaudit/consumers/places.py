@@ -85,8 +85,11 @@ def _shown(file: str) -> str:
     if cell:
         return cell
     script = getattr(sys.modules.get("__main__"), "__file__", None)
-    folder = os.path.dirname(os.path.abspath(script)) if script else os.getcwd()
-    path = os.path.abspath(file)
+    try:
+        folder = os.path.dirname(os.path.abspath(script)) if script else os.getcwd()
+        path = os.path.abspath(file)
+    except OSError:  # the current folder has been removed
+        return os.path.basename(file)
     return (
         os.path.relpath(path, folder) if path.startswith(os.path.join(folder, "")) else os.path.basename(path)
     )

@@ -147,7 +147,7 @@ def _consumed(
     recorder = _recorder(x)
     if recorder is None and function:
         x, recorder = _adopted(x, function, kwargs)
-    if recorder is None or recorder.passes is None or recorder.closed():
+    if recorder is None or recorder.passes is None or recorder.off():
         return given, None
     made = recorder_of(x) is not None and tf_data.kind(x) is None and not isinstance(x, np.ndarray)
     consumer = Consumer(recorder, makes=made)

@@ -186,7 +186,7 @@ def live_parcel(recorder: Recorder | None, batch: Any) -> Any:
     Returns:
         A parcel; the batch itself where the source is not watched in a live audit.
     """
-    if recorder is None or recorder.passes is None or recorder.closed():
+    if recorder is None or recorder.passes is None or recorder.is_off:
         return batch
     return LiveParcel(*_packed(recorder, batch))
 

@@ -98,13 +98,13 @@ class JournalWriter:
 
     @property
     def closed(self) -> bool:
-        """Whether `close` has been called in this process, other than by its end."""
-        return self._closed and not _ending
+        """Whether `close` has been called in this process."""
+        return self._closed
 
     @property
     def off(self) -> bool:
         """Whether nothing that this process appends would be written: it is closed, or logging has failed."""
-        return (self._closed and not _ending) or self._failed_in is process_file.this_process
+        return self._closed or self._failed_in is process_file.this_process
 
     def append(self, event: Event) -> int:
         """Writes one event; never raises.
@@ -133,6 +133,13 @@ class JournalWriter:
         self._closed = True
         with self._lock():
             file, self._file = self._file, None
+        self._end(file)
+
+    def process_ends(self) -> None:
+        """Ends this process's file, and takes what is still appended: threads may outlive the main one."""
+        self._end(self._file)
+
+    def _end(self, file: JournalFile | None) -> None:
         if file is not None:
             try:
                 file.end()
@@ -243,14 +250,9 @@ _writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
 _ends_at_exit: object = None  # the multiprocessing child that was told to end its files
 
 
-_ending = False  # whether this process is about to end
-
-
 def _end_files() -> None:
-    global _ending
-    _ending = True
     for writer in list(_writers):
-        writer.close()
+        writer.process_ends()
 
 
 atexit.register(_end_files)

@@ -20,6 +20,7 @@ from batchaudit.sources import (
     indexed,
     iterator,
     lightning,
+    shuffling,
     subclass,
     tf_data,
     torch_loader,
@@ -179,7 +180,7 @@ def endless_length(source: Any) -> int | None:
     if not hasattr(source, "__next__") or not hasattr(type(source), "__len__"):
         return None
     try:
-        return length_of(source)
+        return None if shuffling.length_draws(source) else length_of(source)
     except Exception:  # it is the user's own code
         return None
 

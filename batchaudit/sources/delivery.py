@@ -30,7 +30,7 @@ class Delivery:
             waited_ns: for how long the consumer waited for it, nanoseconds.
         """
         recorder = self._recorder
-        if recorder.closed():
+        if recorder.off():
             return
         passes = recorder.passes
         if passes is None or not recorder.asked_by_consumer:

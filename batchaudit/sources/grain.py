@@ -122,7 +122,7 @@ _OF_MAPS: dict[str, Override] = {
 def _iter(recorder: Recorder, original: Any) -> Any:
     # Of the source and not of the twin: grain's `__iter__` may call itself.
     source = untwin(original.args[0])
-    if recorder.closed():
+    if recorder.off():
         return source.__iter__()
     recorder.hook("iterator")
     noting = (

@@ -127,7 +127,7 @@ def _rows(key: Any, original: Any) -> np.ndarray[Any, Any] | None:
 
 def _iter(recorder: Recorder, original: Any, *args: Any, **kwargs: Any) -> Any:
     made = original(*args, **kwargs)
-    if recorder.closed():
+    if recorder.off():
         return made
     recorder.hook("iterator", epoch=_epoch(original.args[0]))
     return generator.watch(made, recorder)

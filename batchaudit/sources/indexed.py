@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from batchaudit.capture.recorder import Recorder
-from batchaudit.sources import hooks
+from batchaudit.sources import hooks, shuffling
 from batchaudit.sources.kinds import Kind
 from batchaudit.sources.proxy import WatchedList, as_number
 from batchaudit.sources.subclass import Override, twin
@@ -55,7 +55,7 @@ def about(source: Any) -> dict[str, Any]:
     order = hooks.order_held(source)
     if order:
         said["order"] = order
-    count = batch_count(source)
+    count = None if shuffling.length_draws(source) else batch_count(source)
     if count is not None:
         said["batches"] = count
         rows = _rows_held(source, count)

@@ -17,7 +17,7 @@ from batchaudit.capture.recorder import EXHAUSTED, Recorder
 from batchaudit.sources import tf_stages
 from batchaudit.sources.kinds import Kind
 from batchaudit.sources.subclass import is_twin, recorder_of, twin, untwin
-from batchaudit.sources.tf_looking_stage import Note, Stage
+from batchaudit.sources.tf_looking_stage import Note, Stage, is_deterministic
 
 
 def kind(source: object) -> Kind | None:
@@ -84,12 +84,13 @@ def consumed(dataset: Any) -> Any:
     if not is_twin(dataset) or kind(dataset) is None:
         return dataset
     recorder = recorder_of(dataset)
-    return untwin(dataset) if recorder.closed() else _stage_of(dataset, recorder)
+    return untwin(dataset) if recorder.off() else _stage_of(dataset, recorder)
 
 
 # -- a twin's iterations --------------------------------------------------------------------------
 
-# Built once a twin: a stage takes ~10 ms to trace. It holds the user's dataset, not the twin.
+# Built once a twin: a stage takes ~10 ms to trace. It holds the user's dataset, not the twin. With it
+# stands whether TensorFlow was to be deterministic, for which another stage is needed.
 _stages: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 
 
@@ -102,14 +103,15 @@ def _reduce(recorder: Recorder, original: Any, *args: Any, **kwargs: Any) -> Any
 
 
 def _stage_of(dataset: Any, recorder: Recorder) -> Any:
-    staged = _stages.get(dataset)
-    if staged is None:
+    staged, deterministic = _stages.get(dataset, (None, False))
+    if staged is None or deterministic != is_deterministic():
         import tensorflow as tf
 
         with tf.init_scope():  # also for a loop that is being compiled, as the user's dataset is
             own = untwin(dataset)
             count = _count(own)
-            staged = _stages[dataset] = _staged(own, lambda: _one_pass(recorder, count))
+            staged = _staged(own, lambda: _one_pass(recorder, count))
+            _stages[dataset] = staged, is_deterministic()
     return staged
 
 
@@ -128,7 +130,7 @@ def _one_pass(recorder: Recorder, count: int) -> Note:
 
     def note(batch: Any, waited_ns: int) -> None:
         nonlocal taken
-        if recorder.closed():
+        if recorder.off():
             return
         consumed = passes is not None and passes.here and recorder.asked_by_consumer
         with recorder.as_worker(0):  # whichever of TensorFlow's threads runs the pipeline's last stage

@@ -35,6 +35,7 @@ class Stage:
         self._begin = begin
         self._notes: dict[int, Note] = {}
         self._iterators = 0
+        self._deterministic = is_deterministic()
         self._composite = any(
             not isinstance(leaf, tf.TensorSpec) for leaf in tf.nest.flatten(spec) if self._is_data(leaf)
         )
@@ -72,9 +73,17 @@ class Stage:
             number.set_shape([])
             return tf.data.Dataset.from_tensors(number).repeat()
 
+        def tick(number: Any) -> tuple[Any, Any]:
+            # TensorFlow's own clock, which costs nothing, fails where the program wants it deterministic.
+            if not self._deterministic:
+                return number, tf.timestamp()
+            now = tf.numpy_function(time.time, [], tf.float64)
+            now.set_shape([])
+            return number, now
+
         numbers = tf.data.Dataset.range(1).flat_map(tf.autograph.experimental.do_not_convert(of_one_iterator))
         endless = tf.data.experimental.assert_cardinality(tf.data.experimental.INFINITE_CARDINALITY)
-        return self._map(numbers.apply(endless), lambda number: (number, tf.timestamp()))
+        return self._map(numbers.apply(endless), tick)
 
     def _map(self, dataset: Any, function: Callable[..., Any]) -> Any:
         """`map`, run in the thread that asks for the element, which spares a switch of threads for each."""
@@ -154,6 +163,16 @@ class Stage:
             flat, left = left[:parts], left[parts:]
             leaves.append(tf.nest.pack_sequence_as(spec, flat, expand_composites=True) if parts else None)
         return tf.nest.pack_sequence_as(self._spec, leaves)
+
+
+def is_deterministic() -> bool:
+    """Whether the program has asked TensorFlow for deterministic operations."""
+    try:
+        from tensorflow.python.framework import config
+
+        return bool(config.is_op_determinism_enabled())
+    except Exception:  # a TensorFlow that does not know of it
+        return False
 
 
 # What runs ahead of its consumer by itself.

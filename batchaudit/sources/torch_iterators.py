@@ -36,7 +36,7 @@ def iterate(recorder: Recorder, loader: Any, original: Callable[[], Any]) -> Any
     Returns:
         The same iterator; one of the user's own kind has a stand-in.
     """
-    if recorder.closed():
+    if recorder.off():
         return original()
     made = original()
     if isinstance(made, _BaseDataLoaderIter):
@@ -55,7 +55,7 @@ def make_iterator(recorder: Recorder, loader: Any, original: Callable[[], Any]) 
     Returns:
         The same iterator.
     """
-    if recorder.closed():
+    if recorder.off():
         return original()
     _note_iterator(recorder, loader)
     with _init_sent_along(loader, recorder) as init:
@@ -132,7 +132,7 @@ class _Arrivals(Delivery):
     def begin(self, reset: Callable[..., Any], loader: Any, *args: Any, **kwargs: Any) -> Any:
         """Persistent workers begin another pass."""
         self._pass = None
-        if not self.recorder.closed():
+        if not self.recorder.off():
             _note_iterator(self.recorder, loader)
         elif self._init is not None:
             self._init.switch_off()
@@ -159,7 +159,7 @@ class _Arrivals(Delivery):
     def note_alone(self, batch: Any, waited_ns: int) -> None:
         """Notes a batch that nobody saw before: its workers, or its iterator, were there before the audit."""
         recorder, passes = self.recorder, self.recorder.passes
-        if recorder.closed():
+        if recorder.off():
             return
         if passes is None or not recorder.asked_by_consumer:
             recorder.produce(lambda: batch)

@@ -72,7 +72,8 @@ def about(source: Any) -> dict[str, Any]:
     """
     said: dict[str, Any] = {}
     if has_indices(source):
-        said["items"] = len(source.dataset)
+        items = _length(source.dataset)
+        said |= {} if items is None else {"items": items}
         said["data"] = stored_data.token(source.dataset)
     if source.batch_size is not None:
         said |= {"batch_size": int(source.batch_size), "drop_last": bool(source.drop_last)}
@@ -135,12 +136,23 @@ def _of_length(loader: Any) -> dict[str, Any]:
         return {}
     said: dict[str, Any] = {}
     batches = loader.batch_sampler
-    if batches is None or hasattr(type(batches), "__len__"):
-        said["batches"] = len(loader.sampler) if batches is None else len(batches)
+    count = _length(loader.sampler if batches is None else batches)
+    if count is not None:
+        said["batches"] = count
     own = getattr(batches, "sampler", None)
-    if loader.batch_size is not None and own is loader.sampler and hasattr(type(own), "__len__"):
-        said["drawn"] = len(own)
+    drawn = _length(own) if loader.batch_size is not None and own is loader.sampler else None
+    if drawn is not None:
+        said["drawn"] = drawn
     return said
+
+
+def _length(thing: Any) -> int | None:
+    """How long a sampler or dataset is; None where it does not say, or might draw a number to say it."""
+    from batchaudit.sources import shuffling
+
+    if not hasattr(type(thing), "__len__") or shuffling.length_draws(thing):
+        return None
+    return len(thing)
 
 
 def is_sized(source: Any) -> bool:

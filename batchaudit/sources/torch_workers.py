@@ -90,7 +90,7 @@ class Fetches:
     def look(self, fetch: Callable[[Any], Any], index: Any) -> Any:
         """Fetches a batch: in a worker, the parcel that holds it."""
         recorder = self.recorder
-        if recorder.closed():
+        if recorder.off():
             return fetch(index)
         recorder.believes(torch_ids.believed_epoch(self._dataset))
         if self._worker is None:

@@ -97,7 +97,7 @@ def keys_of(batch: Any) -> list[str] | None:
 
 def _iter(recorder: Recorder, original: Callable[[], Any]) -> Any:
     source = untwin(original.args[0])  # type: ignore[attr-defined]
-    if recorder.closed():
+    if recorder.off():
         return source.__iter__()
     stages = source.pipeline
     if not stages or not torch_loader.is_loader(stages[0]):

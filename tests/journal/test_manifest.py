@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +45,40 @@ def test_each_rank_has_attempts_of_its_own(tmp_path):
     Manifest(0, "loader", rank=3).write(tmp_path)
     assert (next_attempt(tmp_path), next_attempt(tmp_path, 3)) == (0, 1)
     assert read(tmp_path).of == {(0, 3): Manifest(0, "loader", rank=3)}
+
+
+def _claim(folder, barrier, claimed):
+    barrier.wait()
+    claimed.put(Manifest(0, "loader").claim(folder).attempt)
+
+
+def test_trainings_that_start_at_once_take_different_attempts(tmp_path):
+    context = multiprocessing.get_context("fork")
+    barrier, claimed = context.Barrier(8), context.Queue()
+    starts = [context.Process(target=_claim, args=(tmp_path, barrier, claimed)) for _ in range(8)]
+    for start in starts:
+        start.start()
+    assert sorted(claimed.get(timeout=60) for _ in starts) == list(range(8))
+    for start in starts:
+        start.join()
+    assert list(read(tmp_path).of) == [(attempt, 0) for attempt in range(8)]
+    assert len(list(tmp_path.iterdir())) == 8
+
+
+def test_a_file_system_without_links_has_attempts_too(tmp_path, monkeypatch):
+    def no_links(*paths):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", no_links)
+    assert [Manifest(0, "loader").claim(tmp_path).attempt for _ in range(3)] == [0, 1, 2]
+    assert len(read(tmp_path).of) == 3
+
+
+def test_a_folder_that_takes_no_file_is_still_counted(tmp_path, monkeypatch):
+    Manifest(0, "loader").write(tmp_path)
+    monkeypatch.setattr(Path, "write_text", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "full")))
+    assert Manifest(0, "loader").claim(tmp_path).attempt == 1
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_probe_is_logged_under_a_name_of_its_own():

@@ -441,3 +441,54 @@ def test_writing_imports_neither_pandas_nor_numpy_random(tmp_path):
     )
     result = run_python(code, tmp_path)
     assert result.stdout == "[]\n", result.stderr
+
+
+def test_a_file_whose_numbers_run_out_is_followed_by_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(process_file, "_HEADER_EVERY", 4)
+    monkeypatch.setattr(process_file, "_LAST", 6)
+    writer = writer_in(tmp_path)
+    tickets = [writer.append(event(step)) for step in range(20)]
+    writer.close()
+    assert len(set(tickets)) == 20 and len(files_in(tmp_path)) == 3
+    log = load(tmp_path)
+    assert log.events["step"].tolist() == list(range(20))
+    assert log.health.complete and not log.health.files_not_ended
+
+
+INTERRUPTED = """
+import signal, threading
+from batchaudit.journal.reader import load
+folder = sys.argv[1]
+writer = writer_in(folder)
+finished = began = interrupted = 0
+appending = False
+def interrupt(number, frame):
+    global appending
+    if appending:
+        appending = False
+        raise KeyboardInterrupt
+signal.signal(signal.SIGALRM, interrupt)
+signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
+while interrupted < 300:
+    try:
+        began += 1
+        appending = True
+        writer.append(Event(0, step=began))
+        appending = False
+        finished += 1
+    except KeyboardInterrupt:
+        interrupted += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
+writer.close()
+log = load(folder)
+print(finished, began, len(log.events), log.health.gaps, log.health.bytes_dropped, interrupted)
+"""
+
+
+def test_an_interrupt_inside_an_append_leaves_no_gap(tmp_path):
+    result = run_python(INTERRUPTED, tmp_path)
+    assert result.returncode == 0, result.stderr
+    finished, began, read, gaps, dropped, interrupted = map(int, result.stdout.split())
+    assert (gaps, dropped, interrupted) == (0, 0, 300)
+    assert finished <= read <= began

@@ -11,7 +11,7 @@ from batchaudit.journal.layout import Event, Stage
 class Events(list[Event]):
     """A journal that keeps its events in memory: the streams of one process, read at once."""
 
-    closed = False
+    closed = off = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -106,7 +106,7 @@ def test_what_close_returns_is_the_same():
             return "bye"
 
     class Nowhere:
-        closed = False
+        closed = off = False
 
         def append(self, event):
             return 0
@@ -144,7 +144,7 @@ def test_an_exception_keeps_its_traceback_and_is_noted(recorder, events):
         next(watched)
     frames = traceback.extract_tb(caught.value.__traceback__)
     assert (frames[-1].name, frames[-1].line) == ("raising", 'raise ValueError("the third batch is broken")')
-    assert [event.text for event in events.of(Stage.RAISED)] == ["ValueError: the third batch is broken"]
+    assert [event.text for event in events.of(Stage.RAISED)] == ["ValueError"]
     assert len(events.produced) == 2
     with pytest.raises(StopIteration):
         next(watched)
