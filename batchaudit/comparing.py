@@ -16,7 +16,7 @@ from batchaudit.analysis import compare as analysis
 from batchaudit.analysis.compare import Compared, Stream
 from batchaudit.analysis.sequences import Likeness
 from batchaudit.analysis.tables import handed_over, tables
-from batchaudit.errors import UsageError
+from batchaudit.errors import UsageError, analysing
 from batchaudit.journal.asked import asked_of
 from batchaudit.journal.manifest import is_shown
 from batchaudit.journal.reader import Log, load
@@ -55,9 +55,17 @@ def compare(
     Raises:
         UsageError: there is nothing to compare.
         JournalError: a log cannot be read.
+        AnalysisError: what one says fits no training.
     """
-    run_a, run_b = _Run.read(Path(a), "A", attempt_a), _Run.read(Path(b), "B", attempt_b)
-    names = _named(run_a, run_b, list(sources), list(strategies))
+    with analysing(f"{os.fspath(a)} or {os.fspath(b)}"):
+        return _compare(Path(a), Path(b), list(sources), list(strategies), attempt_a, attempt_b)
+
+
+def _compare(
+    a: Path, b: Path, sources: list[str], strategies: list[str], attempt_a: int | None, attempt_b: int | None
+) -> Comparison:
+    run_a, run_b = _Run.read(a, "A", attempt_a), _Run.read(b, "B", attempt_b)
+    names = _named(run_a, run_b, sources, strategies)
     pairs: list[Pair] = []
     alone: list[Alone] = []
     for name_a, name_b in names:

@@ -22,6 +22,7 @@ from batchaudit.analysis.tables import LIVE, Tables, handed_over, in_order, tabl
 from batchaudit.analysis.walk import walk
 from batchaudit.diagnosis import diagnose, diagnose_attempts, diagnose_ranks, resume_replay, split_leak
 from batchaudit.diagnosis.finding import NOT_OBSERVABLE, Finding, Verdict
+from batchaudit.errors import analysing
 from batchaudit.health import Health
 from batchaudit.journal.asked import asked_of
 from batchaudit.journal.manifest import (
@@ -61,8 +62,10 @@ def build(
 
     Raises:
         JournalError: there is no log there, or it cannot be read.
+        AnalysisError: what it says fits no training.
     """
-    return _build([folder], log or load(folder), attempt, rank)
+    with analysing(str(folder)):
+        return _build([folder], log or load(folder), attempt, rank)
 
 
 def build_together(folders: Sequence[Path]) -> Report | None:
@@ -77,12 +80,15 @@ def build_together(folders: Sequence[Path]) -> Report | None:
     Raises:
         JournalError: there is no log in one of them, or it cannot be read.
     """
-    log = load(*folders)
-    places = {(str(it.get("run", "")), int(it.get("rank", 0)), int(it.get("world", 1))) for it in log.writers}
-    ranks, worlds = [rank for _, rank, _ in places], {world for _, _, world in places}
-    if len(worlds) != 1 or worlds == {1} or len(ranks) != len(set(ranks)):
-        return None
-    return _build(folders, log, None, None)
+    with analysing(", ".join(map(str, folders))):
+        log = load(*folders)
+        places = {
+            (str(it.get("run", "")), int(it.get("rank", 0)), int(it.get("world", 1))) for it in log.writers
+        }
+        ranks, worlds = [rank for _, rank, _ in places], {world for _, _, world in places}
+        if len(worlds) != 1 or worlds == {1} or len(ranks) != len(set(ranks)):
+            return None
+        return _build(folders, log, None, None)
 
 
 def _build(folders: Sequence[Path], log: Log, attempt: int | None, rank: int | None) -> Report:
@@ -180,7 +186,6 @@ class _Attempt:
         self._log = log
         here = (events["attempt"] == number).to_numpy()
         self._events = events if here.all() else events[here]
-        self._missing = log.missing_ranks(self._events)
         of_one = self._events.groupby(_ONE, observed=True).indices
         self._groups = {
             (str(source), str(strategy), int(rank)): rows for (source, strategy, rank), rows in of_one.items()
@@ -305,12 +310,13 @@ class _Attempt:
         for (source, strategy, rank), evidence in sorted(self.evidence.items()):
             found.setdefault((source, strategy), {})[rank] = evidence
         several = []
+        missing = self._log.missing_ranks(self._events) if len(self._groups) > 1 else ()
         for (source, strategy), by_rank in found.items():
             silent = tuple(self._silent.get((source, strategy), ()))
             if len(by_rank) + len(silent) < 2:
                 continue
             pooled = self._pooled(source, strategy)
-            several.append(Ranks(source, strategy, by_rank, pooled, silent, self._missing))
+            several.append(Ranks(source, strategy, by_rank, pooled, silent, missing))
             figures = uniqueness.epochs(pooled, Baseline())
             self._frames.add(Run(self._run, source, strategy, attempt=self._number), "pooled", figures)
         return several
