@@ -16,7 +16,7 @@ from batchaudit.analysis import compare as analysis
 from batchaudit.analysis.compare import Compared, Stream
 from batchaudit.analysis.sequences import Likeness
 from batchaudit.analysis.tables import handed_over, tables
-from batchaudit.errors import UsageError
+from batchaudit.errors import UsageError, analysing
 from batchaudit.journal.asked import asked_of
 from batchaudit.journal.manifest import is_shown
 from batchaudit.journal.reader import Log, load
@@ -57,10 +57,16 @@ def compare(
     Raises:
         UsageError: there is nothing to compare, or the logs were written with different keys.
         JournalError: a log cannot be read; in mode "strict" also one that is not complete.
+        AnalysisError: what one says fits no training.
     """
-    run_a, run_b = _Run.read(Path(a), "A", attempt_a, mode), _Run.read(Path(b), "B", attempt_b, mode)
-    _check_keys(run_a, run_b)
-    names = _named(run_a, run_b, list(sources), list(strategies))
+    with analysing(f"{os.fspath(a)} or {os.fspath(b)}"):
+        run_a, run_b = _Run.read(Path(a), "A", attempt_a, mode), _Run.read(Path(b), "B", attempt_b, mode)
+        _check_keys(run_a, run_b)
+        return _compare(run_a, run_b, list(sources), list(strategies))
+
+
+def _compare(run_a: _Run, run_b: _Run, sources: list[str], strategies: list[str]) -> Comparison:
+    names = _named(run_a, run_b, sources, strategies)
     pairs: list[Pair] = []
     alone: list[Alone] = []
     for name_a, name_b in names:

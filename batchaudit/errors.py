@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -25,6 +27,10 @@ class JournalError(BatchauditError):
     """A run's log is missing, or cannot be read at all."""
 
 
+class AnalysisError(BatchauditError):
+    """A log can be read, but not analysed: no training can have written it, or batchaudit is wrong."""
+
+
 class WorkerError(BatchauditError):
     """A worker raised or died; the message carries the worker's own traceback."""
 
@@ -43,6 +49,28 @@ class FindingError(BatchauditError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self), self.findings)
+
+
+@contextmanager
+def analysing(log: str) -> Iterator[None]:
+    """Makes one error that can be expected of all that may go wrong with a log from elsewhere.
+
+    Args:
+        log: where it lies, for the message.
+
+    Raises:
+        AnalysisError: something did that was not raised on purpose; that is its cause.
+    """
+    try:
+        yield
+    except BatchauditError:
+        raise
+    except Exception as error:
+        raise AnalysisError(
+            f"the log in {log} cannot be analysed ({type(error).__name__}: {str(error)[:200]}). What it says "
+            f"fits no training: it may be forged, or damaged before its checksums were made. If it is "
+            f"neither, this is a defect of batchaudit: please report it, with what batchaudit.report_of() raises."
+        ) from error
 
 
 def in_full(error: BaseException) -> str:

@@ -22,6 +22,7 @@ from batchaudit.analysis.tables import LIVE, Tables, handed_over, in_order, tabl
 from batchaudit.analysis.walk import walk
 from batchaudit.diagnosis import diagnose, diagnose_attempts, diagnose_ranks, resume_replay, split_leak
 from batchaudit.diagnosis.finding import NOT_OBSERVABLE, Finding, Verdict
+from batchaudit.errors import analysing
 from batchaudit.journal.asked import asked_of
 from batchaudit.journal.manifest import (
     BASELINE,
@@ -65,8 +66,10 @@ def build(
 
     Raises:
         JournalError: there is no log there, or it cannot be read.
+        AnalysisError: what it says fits no training.
     """
-    return _build([folder], log or load(folder, mode=mode), attempt, rank, mode)
+    with analysing(str(folder)):
+        return _build([folder], log or load(folder, mode=mode), attempt, rank, mode)
 
 
 def build_together(folders: Sequence[Path], mode: str = "tolerant") -> Report | None:
@@ -82,12 +85,15 @@ def build_together(folders: Sequence[Path], mode: str = "tolerant") -> Report | 
     Raises:
         JournalError: there is no log in one of them, or it cannot be read.
     """
-    log = load(*folders, mode=mode)
-    places = {(str(it.get("run", "")), int(it.get("rank", 0)), int(it.get("world", 1))) for it in log.writers}
-    ranks, worlds = [rank for _, rank, _ in places], {world for _, _, world in places}
-    if len(worlds) != 1 or worlds == {1} or len(ranks) != len(set(ranks)):
-        return None
-    return _build(folders, log, None, None, mode)
+    with analysing(", ".join(map(str, folders))):
+        log = load(*folders, mode=mode)
+        places = {
+            (str(it.get("run", "")), int(it.get("rank", 0)), int(it.get("world", 1))) for it in log.writers
+        }
+        ranks, worlds = [rank for _, rank, _ in places], {world for _, _, world in places}
+        if len(worlds) != 1 or worlds == {1} or len(ranks) != len(set(ranks)):
+            return None
+        return _build(folders, log, None, None, mode)
 
 
 def _build(folders: Sequence[Path], log: Log, attempt: int | None, rank: int | None, mode: str) -> Report:
@@ -187,7 +193,6 @@ class _Attempt:
         self._complete = log.health.complete
         here = (events["attempt"] == number).to_numpy()
         self._events = events if here.all() else events[here]
-        self._missing = log.missing_ranks(self._events)
         of_one = self._events.groupby(_ONE, observed=True).indices
         self._groups = {
             (str(source), str(strategy), int(rank)): rows for (source, strategy, rank), rows in of_one.items()
@@ -312,12 +317,13 @@ class _Attempt:
         for (source, strategy, rank), evidence in sorted(self.evidence.items()):
             found.setdefault((source, strategy), {})[rank] = evidence
         several = []
+        missing = self._log.missing_ranks(self._events) if len(self._groups) > 1 else ()
         for (source, strategy), by_rank in found.items():
             silent = tuple(self._silent.get((source, strategy), ()))
             if len(by_rank) + len(silent) < 2:
                 continue
             pooled = self._pooled(source, strategy)
-            several.append(Ranks(source, strategy, by_rank, pooled, silent, self._missing))
+            several.append(Ranks(source, strategy, by_rank, pooled, silent, missing))
             if len(self._log.keys([self._number], source)) > 1:
                 continue  # what is equal does not look equal
             figures = uniqueness.epochs(pooled, Baseline())

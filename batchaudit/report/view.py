@@ -169,8 +169,13 @@ def _between(report: Report) -> str:
 
 
 def _notes(report: Report) -> list[str]:
-    missing = [f"rank {rank} is missing: its log is not among those read" for rank in report.missing_ranks]
-    return [*missing, *incomplete.other_notes(report)]
+    missing = report.missing_ranks
+    said = [f"rank {rank} is missing: its log is not among those read" for rank in missing[:_MOST_RANKS]]
+    if len(missing) > _MOST_RANKS:
+        said.append(
+            f"{len(missing) - _MOST_RANKS:,} more ranks are missing, the last of them {missing[-1]:,}"
+        )
+    return [*said, *incomplete.other_notes(report)]
 
 
 def _headline(report: Report, runs: tuple[RunView, ...]) -> tuple[str, str]:
