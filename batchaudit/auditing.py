@@ -123,7 +123,9 @@ def audit(
         if advise is not False:
             measure(auditor, asked, wide=bool(advise))
         # Other ranks may still be at it: what lies between them is in `batchaudit report`.
-        return report(folder, attempt=auditor.manifest.attempt, rank=rank)
+        from batchaudit.reporting import build  # pandas is loaded only now, after the workers have gone
+
+        return build(folder, auditor.manifest.attempt, rank=rank, said=auditor.manifest)
 
 
 def _step_time(given: float | str | os.PathLike[str] | Report | None) -> float | None:
@@ -169,7 +171,7 @@ def report(
             complete.
         UsageError: another mode.
     """
-    from batchaudit.reporting import build  # pandas is loaded only now, after the workers have gone
+    from batchaudit.reporting import build
 
     return build(Path(folder), attempt, rank=rank, mode=mode)
 

@@ -51,6 +51,7 @@ def build(
     log: Log | None = None,
     rank: int | None = None,
     mode: str = "tolerant",
+    said: Manifest | None = None,
 ) -> Report:
     """Reads, analyses and diagnoses a run.
 
@@ -60,6 +61,7 @@ def build(
         log: what the folder holds, where it has been read already.
         rank: which training process; by default all of them.
         mode: how the log is read, as in `journal.reader.load`.
+        said: the manifest of an attempt, where more is known of it than is written: what exceptions said.
 
     Returns:
         The report.
@@ -69,7 +71,7 @@ def build(
         AnalysisError: what it says fits no training.
     """
     with analysing(str(folder)):
-        return _build([folder], log or load(folder, mode=mode), attempt, rank, mode)
+        return _build([folder], log or load(folder, mode=mode), attempt, rank, mode, said)
 
 
 def build_together(folders: Sequence[Path], mode: str = "tolerant") -> Report | None:
@@ -96,8 +98,17 @@ def build_together(folders: Sequence[Path], mode: str = "tolerant") -> Report | 
         return _build(folders, log, None, None, mode)
 
 
-def _build(folders: Sequence[Path], log: Log, attempt: int | None, rank: int | None, mode: str) -> Report:
+def _build(
+    folders: Sequence[Path],
+    log: Log,
+    attempt: int | None,
+    rank: int | None,
+    mode: str,
+    said: Manifest | None = None,
+) -> Report:
     log, asked = asked_of(log, folders, mode)
+    if said is not None:
+        asked = {**asked, (said.attempt, said.rank): said}
     everything = log.events if rank is None else log.events[log.events["rank"] == rank]
     known = sorted({*(number for number, _ in asked), *map(int, everything["attempt"].unique())})
     shown = known if attempt is None else [attempt]
