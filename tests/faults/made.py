@@ -21,6 +21,8 @@ class Data:
     def batch(self, number):
         """One batch of arrays."""
         case, rows = self.case, self.case["rows"]
+        if case.get("jitter"):
+            time.sleep(int.from_bytes(os.urandom(1), "little") / 20_000)
         if number == case["batches"] - 1:
             rows = {"full": rows, "short": (rows + 1) // 2, "empty": 0}[case["leaves"]["last"]]
         return self._whole(number, [rows, *case["leaves"]["shape"]])

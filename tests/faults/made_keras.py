@@ -47,10 +47,8 @@ def fit(case, source, note):
     model.built = True
     model.compile(run_eagerly=True, **({"jit_compile": False} if keras.__name__ == "keras" else {}))
     options = {}
-    if keras.__name__ == "tf_keras" and case["workers"]:
-        options = {"workers": case["workers"], "use_multiprocessing": case["processes"]}
-    elif keras.__name__ == "tf_keras":
-        options = {"workers": 0}
+    if keras.__name__ == "tf_keras":
+        options = {"workers": case["workers"] or 1, "use_multiprocessing": case["processes"]}
     endless = case["family"].endswith("generator")
     model.fit(
         source,
