@@ -123,7 +123,9 @@ def audit(
         if advise is not False:
             measure(auditor, asked, wide=bool(advise))
         # Other ranks may still be at it: what lies between them is in `batchaudit report`.
-        return report(folder, attempt=auditor.manifest.attempt, rank=rank)
+        from batchaudit.reporting import build  # pandas is loaded only now, after the workers have gone
+
+        return build(folder, auditor.manifest.attempt, rank=rank, said=auditor.manifest)
 
 
 def _step_time(given: float | str | os.PathLike[str] | Report | None) -> float | None:
@@ -146,30 +148,40 @@ def _step_time(given: float | str | os.PathLike[str] | Report | None) -> float |
     return float(shown.sort_values("batches")["step"].iloc[-1])
 
 
-def report(folder: str | os.PathLike[str], *, attempt: int | None = None, rank: int | None = None) -> Report:
+def report(
+    folder: str | os.PathLike[str],
+    *,
+    attempt: int | None = None,
+    rank: int | None = None,
+    mode: str = "tolerant",
+) -> Report:
     """Reads a run's folder and diagnoses it.
 
     Args:
         folder: the run's folder.
         attempt: which attempt; by default all of them.
         rank: which training process; by default all of them.
+        mode: how the log is read: "strict", "tolerant" or "salvage"; see `load`.
 
     Returns:
         The report.
 
     Raises:
-        JournalError: there is no log there, or it cannot be read.
+        JournalError: there is no log there, or it cannot be read; in mode "strict" also one that is not
+            complete.
+        UsageError: another mode.
     """
-    from batchaudit.reporting import build  # pandas is loaded only now, after the workers have gone
+    from batchaudit.reporting import build
 
-    return build(Path(folder), attempt, rank=rank)
+    return build(Path(folder), attempt, rank=rank, mode=mode)
 
 
-def report_together(folders: Sequence[str | os.PathLike[str]]) -> Report | None:
+def report_together(folders: Sequence[str | os.PathLike[str]], *, mode: str = "tolerant") -> Report | None:
     """Reads a run of which each rank has logged to a folder of its own, and diagnoses it.
 
     Args:
         folders: the ranks' folders.
+        mode: how the logs are read, as in `report`.
 
     Returns:
         The report; None where they are no such folders.
@@ -179,25 +191,29 @@ def report_together(folders: Sequence[str | os.PathLike[str]]) -> Report | None:
     """
     from batchaudit.reporting import build_together
 
-    return build_together([Path(folder) for folder in folders])
+    return build_together([Path(folder) for folder in folders], mode)
 
 
-def report_of(*folders: str | os.PathLike[str]) -> Report:
+def report_of(*folders: str | os.PathLike[str], mode: str = "tolerant") -> Report:
     """Reads a kept run, or one of which each rank has logged to a folder of its own, and diagnoses it.
 
     Args:
-        folders: the run's folder: of `Audit`, of `audit(out=)`, of `batchaudit run`; or the ranks' folders.
+        *folders: the run's folder: of `Audit`, of `audit(out=)`, of `batchaudit run`; or the ranks' folders.
+        mode: how the log is read. "tolerant" takes every record that verifies, and says what is missing;
+            "strict" refuses a log of which anything is missing or damaged; "salvage" also takes records whose
+            checksum does not verify: what is found may then rest on wrong ones.
 
     Returns:
         The report.
 
     Raises:
-        JournalError: there is no log in one of them, or it cannot be read.
-        UsageError: several folders that are not the ranks of one training.
+        JournalError: there is no log in one of them, or it cannot be read; in mode "strict" also one that is
+            not complete.
+        UsageError: several folders that are not the ranks of one training; another mode.
     """
     if len(folders) == 1:
-        return report(folders[0])
-    together = report_together(folders) if folders else None
+        return report(folders[0], mode=mode)
+    together = report_together(folders, mode=mode) if folders else None
     if together is None:
         raise UsageError("these are not the ranks of one training: ask for the report of each by itself.")
     return together

@@ -18,7 +18,7 @@ from batchaudit.capture.ids import Key, sample_ids
 from batchaudit.capture.recorder import Recorder
 from batchaudit.capture.restore import preserved_streams
 from batchaudit.capture.rng import StreamReader
-from batchaudit.errors import BatchauditError, UsageError, WorkerError, in_full
+from batchaudit.errors import BatchauditError, UsageError, WorkerError, in_full, without_messages
 from batchaudit.journal.keeping import Keeping
 from batchaudit.journal.layout import Event, Stage
 from batchaudit.journal.manifest import BASELINE, BASELINE_AGAIN, BASELINE_RESEEDED, Asked, Manifest
@@ -63,6 +63,17 @@ class Auditor:
         self._probes = asked_probes
         self._seconds_left = probe_seconds
         self._drawn: bool | None = None
+        self._reasons: dict[str, str] = {}
+
+    def _write(self) -> None:
+        """Writes the manifest without what exceptions said: that may be a piece of the data."""
+        told = replace(
+            self.manifest,
+            strategies=tuple(map(_without_messages, self.manifest.strategies)),
+            candidates=tuple(map(_without_messages, self.manifest.candidates)),
+            probes=self._reasons,
+        )
+        told.write(self._folder)
 
     def baseline(self) -> None:
         """Drives the serial passes that say what is deterministic, where there is more than one pass to have.
@@ -146,7 +157,7 @@ class Auditor:
     def note_candidate(self, asked: Asked) -> None:
         """Notes how a strategy that was tried beside those asked for went."""
         self.manifest = replace(self.manifest, candidates=(*self.manifest.candidates, asked))
-        self.manifest.write(self._folder)
+        self._write()
 
     def came_to_its_end(self, name: str) -> bool:
         """Whether a strategy drove all epochs; the serial passes did, or there would be no audit."""
@@ -165,9 +176,10 @@ class Auditor:
             error: what was raised.
         """
         said = str(error).strip() or type(error).__name__
-        reason = said.splitlines()[-1 if "Traceback" in said else 0]
-        self.manifest = replace(self.manifest, probes={**self.manifest.probes, logged: reason})
-        self.manifest.write(self._folder)
+        kept = without_messages(said) if isinstance(error, BatchauditError) else type(error).__name__
+        self.manifest = replace(self.manifest, probes={**self.manifest.probes, logged: _last(said)})
+        self._reasons[logged] = _last(kept)
+        self._write()
 
     def probe_source(self) -> None:
         """Makes the probes that have nothing to do with how the source is driven."""
@@ -235,7 +247,7 @@ class Auditor:
 
     def _note(self, asked: Asked) -> None:
         self.manifest = self.manifest.with_strategy(asked)
-        self.manifest.write(self._folder)
+        self._write()
 
     @cached_property
     def _about(self) -> dict[str, Any]:
@@ -289,6 +301,17 @@ class Auditor:
         if batch is not None:
             _try_key(self._key, batch)
         return source
+
+
+def _without_messages(asked: Asked) -> Asked:
+    """How a strategy went, without what exceptions said."""
+    error, skipped = (text and without_messages(text) for text in (asked.error, asked.skipped))
+    return replace(asked, error=error, skipped=skipped)
+
+
+def _last(said: str) -> str:
+    """The line of a text about an exception that says what it was."""
+    return said.splitlines()[-1 if "Traceback" in said else 0]
 
 
 def _itself(journal: JournalWriter) -> JournalWriter:

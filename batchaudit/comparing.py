@@ -16,7 +16,7 @@ from batchaudit.analysis import compare as analysis
 from batchaudit.analysis.compare import Compared, Stream
 from batchaudit.analysis.sequences import Likeness
 from batchaudit.analysis.tables import handed_over, tables
-from batchaudit.errors import UsageError
+from batchaudit.errors import UsageError, analysing
 from batchaudit.journal.asked import asked_of
 from batchaudit.journal.manifest import is_shown
 from batchaudit.journal.reader import Log, load
@@ -35,6 +35,7 @@ def compare(
     strategies: Iterable[str] = (),
     attempt_a: int | None = None,
     attempt_b: int | None = None,
+    mode: str = "tolerant",
 ) -> Comparison:
     """Compares what two runs delivered.
 
@@ -48,16 +49,24 @@ def compare(
         strategies: the same for strategies.
         attempt_a: which attempt of A; by default all.
         attempt_b: which attempt of B; by default all.
+        mode: how the logs are read: "strict", "tolerant" or "salvage"; see `load`.
 
     Returns:
         The comparison.
 
     Raises:
-        UsageError: there is nothing to compare.
-        JournalError: a log cannot be read.
+        UsageError: there is nothing to compare, or the logs were written with different keys.
+        JournalError: a log cannot be read; in mode "strict" also one that is not complete.
+        AnalysisError: what one says fits no training.
     """
-    run_a, run_b = _Run.read(Path(a), "A", attempt_a), _Run.read(Path(b), "B", attempt_b)
-    names = _named(run_a, run_b, list(sources), list(strategies))
+    with analysing(f"{os.fspath(a)} or {os.fspath(b)}"):
+        run_a, run_b = _Run.read(Path(a), "A", attempt_a, mode), _Run.read(Path(b), "B", attempt_b, mode)
+        _check_keys(run_a, run_b)
+        return _compare(run_a, run_b, list(sources), list(strategies))
+
+
+def _compare(run_a: _Run, run_b: _Run, sources: list[str], strategies: list[str]) -> Comparison:
+    names = _named(run_a, run_b, sources, strategies)
     pairs: list[Pair] = []
     alone: list[Alone] = []
     for name_a, name_b in names:
@@ -94,8 +103,8 @@ class _Run:
     groups: dict[_Name, pd.DataFrame]
 
     @staticmethod
-    def read(path: Path, letter: str, attempt: int | None) -> _Run:
-        log, asked = asked_of(load(path), [path])
+    def read(path: Path, letter: str, attempt: int | None, mode: str) -> _Run:
+        log, asked = asked_of(load(path, mode=mode), [path], mode)
         known = sorted({*(number for number, _ in asked), *map(int, log.events["attempt"].unique())})
         if attempt is not None and attempt not in known:
             raise UsageError(
@@ -119,7 +128,12 @@ class _Run:
 
     @property
     def side(self) -> Side:
-        return Side(str(self.path), self.attempts, self.log.health.complete)
+        return Side(str(self.path), self.attempts, self.log.health.complete, self.log.health)
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The names of the keys that its digests went through; "" for none."""
+        return self.log.keys(self.attempts)
 
     def of(self, name: _Name | None) -> dict[int, Stream]:
         """The streams of one source under one strategy, by rank."""
@@ -144,6 +158,27 @@ class _Run:
         if unseen:
             notes.append(note("diff-not-consumed", sources=", ".join(unseen), letter=self.letter))
         return notes
+
+
+def _check_keys(a: _Run, b: _Run) -> None:
+    """Refuses runs whose digests cannot be equal, whatever they delivered.
+
+    Raises:
+        UsageError: they are.
+    """
+    if len(a.keys | b.keys) < 2:
+        return
+    said = " and ".join(f"{run.letter} ({run.path}) {_written(run.keys)}" for run in (a, b))
+    raise UsageError(
+        f"{said}: under another key equal batches have other digests, so these streams cannot be compared. "
+        "Record both with one key file, or both without."
+    )
+
+
+def _written(keys: frozenset[str]) -> str:
+    if keys == {""}:
+        return "was written without a key"
+    return f"was written with {'the key' if len(keys) == 1 else 'the keys'} {', '.join(sorted(keys)) or '?'}"
 
 
 def _consumed(events: pd.DataFrame) -> bool:

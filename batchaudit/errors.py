@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -25,6 +28,10 @@ class JournalError(BatchauditError):
     """A run's log is missing, or cannot be read at all."""
 
 
+class AnalysisError(BatchauditError):
+    """A log can be read, but not analysed: no training can have written it, or batchaudit is wrong."""
+
+
 class WorkerError(BatchauditError):
     """A worker raised or died; the message carries the worker's own traceback."""
 
@@ -45,11 +52,78 @@ class FindingError(BatchauditError):
         return type(self), (str(self), self.findings)
 
 
+@contextmanager
+def analysing(log: str) -> Iterator[None]:
+    """Makes one error that can be expected of all that may go wrong with a log from elsewhere.
+
+    Args:
+        log: where it lies, for the message.
+
+    Raises:
+        AnalysisError: something did that was not raised on purpose; that is its cause.
+    """
+    try:
+        yield
+    except BatchauditError:
+        raise
+    except Exception as error:
+        raise AnalysisError(
+            f"the log in {log} cannot be analysed ({type(error).__name__}: {str(error)[:200]}). What it says "
+            f"fits no training: it may be forged, or damaged before its checksums were made. If it is "
+            f"neither, this is a defect of batchaudit: please report it, with what batchaudit.report_of() raises."
+        ) from error
+
+
 def in_full(error: BaseException) -> str:
     """An exception with its traceback and its causes, as Python prints them."""
     import traceback  # takes a tenth of what `import batchaudit` takes
 
     return "".join(traceback.format_exception(error)).rstrip()
+
+
+# As text: they are compiled where they are needed, which is hardly ever.
+_BEGINS = r"[ |+-]*(?:Original |Exception Group )?Traceback \(most recent call last\):\s*"
+_FRAME = r'[ |+-]*File ".*", line \d+(?:, in .*)?'
+_JOINS = (
+    r"[ |+-]*(?:During handling of the above exception, another exception occurred:|"
+    r"The above exception was the direct cause of the following exception:)"
+)
+_NAMED = r"([ |+-]*[A-Za-z_][\w.]*)(?::.*)?"
+_INLINE = (
+    r"(\braised [A-Za-z_][\w.]*|\b[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Warning)): "
+    r"(?:.*(?P<where> \(\S[^()]*:\d+, in [^()]*\))|.*)"
+)
+
+
+def without_messages(text: str) -> str:
+    """A text about an exception without what it says: a message may hold a piece of the data.
+
+    Args:
+        text: such as `in_full` gives, and as the errors of this package have; with tracebacks or without.
+
+    Returns:
+        The same with the types of the exceptions, and the files and lines of their tracebacks without the code
+        that stands there; of what stands before the first of these, its first line.
+    """
+    lines = text.splitlines()
+    first = next((at for at, line in enumerate(lines) if re.fullmatch(_BEGINS, line)), len(lines))
+    kept = [_inline(line) for line in lines[:first][:1]]
+    inside = False
+    for line in lines[first:]:
+        if re.fullmatch(_BEGINS, line):
+            inside = True
+            kept.append(line)
+        elif re.fullmatch(_JOINS, line) or (inside and re.fullmatch(_FRAME, line)):
+            kept.append(line)
+        elif inside and not line.startswith("  "):
+            named = re.fullmatch(_NAMED, line)
+            kept.append(named[1] if named else "an exception")
+            inside = False
+    return "\n".join(kept)
+
+
+def _inline(line: str) -> str:
+    return re.sub(_INLINE, lambda found: f"{found[1]}{found['where'] or ''}", line)
 
 
 WARNINGS = ("audit-closed", "log-full", "log-stopped", "no-figures", "part-unwatched", "record-lost")

@@ -5,7 +5,7 @@ Requires nothing: the report shows what the journal counted, and knows nothing o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -95,6 +95,32 @@ class Health:
         said = {one.name: getattr(self, one.name) for one in fields(self)}
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
         return {"complete": self.complete, **plain}
+
+
+def of_counts(counts: Mapping[str, Any]) -> Health:
+    """The health that `Health.counts` was made of.
+
+    Args:
+        counts: the plain values, from wherever; names that are not known are left out, as later versions may
+            add some.
+
+    Returns:
+        It; what is not named is at its default.
+
+    Raises:
+        ValueError: a value is not of the type that it must have.
+    """
+    known: dict[str, Any] = {}
+    for one in fields(Health):
+        value = counts.get(one.name, one.default)
+        if isinstance(one.default, tuple):
+            if not isinstance(value, (list, tuple)) or not all(isinstance(each, str) for each in value):
+                raise ValueError(f"log.{one.name} is no list of texts")
+            value = tuple(value)
+        elif type(value) is not int or value < 0:
+            raise ValueError(f"log.{one.name} is no count")
+        known[one.name] = value
+    return Health(**known)
 
 
 def together(several: Iterable[Health]) -> Health:

@@ -124,7 +124,7 @@ class Audit:
         samples that repeat an earlier one of the epoch; of the batches where samples are not known),
         `audit/seed_divergence`, and `audit/seconds_waited` (for batches). Of several training sources it
         takes the worst; waiting adds up. The keys are always the same. What is not known is NaN: also where
-        nothing is watched, or the audit is closed.
+        nothing is watched, or the audit is closed, and of copies where part of the log is lost.
 
         It is called at the ends of epochs only, never for a batch. Another process then reads and analyses
         the log, and the training waits for it: about a second after the first epoch, and longer as the log

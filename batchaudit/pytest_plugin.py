@@ -218,7 +218,9 @@ def _said(report: Report, run: Run) -> str:
     if run.error is not None:
         said.append("ended early")
     if not report.complete:
-        said.append("the log is incomplete")
+        from batchaudit.report import incomplete
+
+        said.insert(0, f"{incomplete.WORD}: {incomplete.missing(report)}")
     return ", ".join(said) or _NOTHING
 
 

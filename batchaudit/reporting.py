@@ -22,7 +22,7 @@ from batchaudit.analysis.tables import LIVE, Tables, handed_over, in_order, tabl
 from batchaudit.analysis.walk import walk
 from batchaudit.diagnosis import diagnose, diagnose_attempts, diagnose_ranks, resume_replay, split_leak
 from batchaudit.diagnosis.finding import NOT_OBSERVABLE, Finding, Verdict
-from batchaudit.health import Health
+from batchaudit.errors import analysing
 from batchaudit.journal.asked import asked_of
 from batchaudit.journal.manifest import (
     BASELINE,
@@ -46,7 +46,12 @@ _UNSEEN = (
 
 
 def build(
-    folder: Path, attempt: int | None = None, log: Log | None = None, rank: int | None = None
+    folder: Path,
+    attempt: int | None = None,
+    log: Log | None = None,
+    rank: int | None = None,
+    mode: str = "tolerant",
+    said: Manifest | None = None,
 ) -> Report:
     """Reads, analyses and diagnoses a run.
 
@@ -55,21 +60,26 @@ def build(
         attempt: which attempt; by default all of them.
         log: what the folder holds, where it has been read already.
         rank: which training process; by default all of them.
+        mode: how the log is read, as in `journal.reader.load`.
+        said: the manifest of an attempt, where more is known of it than is written: what exceptions said.
 
     Returns:
         The report.
 
     Raises:
         JournalError: there is no log there, or it cannot be read.
+        AnalysisError: what it says fits no training.
     """
-    return _build([folder], log or load(folder), attempt, rank)
+    with analysing(str(folder)):
+        return _build([folder], log or load(folder, mode=mode), attempt, rank, mode, said)
 
 
-def build_together(folders: Sequence[Path]) -> Report | None:
+def build_together(folders: Sequence[Path], mode: str = "tolerant") -> Report | None:
     """Reads, analyses and diagnoses a run of which each rank has logged to a folder of its own.
 
     Args:
         folders: the ranks' folders.
+        mode: how the logs are read, as in `journal.reader.load`.
 
     Returns:
         The report; None where they are no such folders: they hold the same rank, or one alone.
@@ -77,16 +87,28 @@ def build_together(folders: Sequence[Path]) -> Report | None:
     Raises:
         JournalError: there is no log in one of them, or it cannot be read.
     """
-    log = load(*folders)
-    places = {(str(it.get("run", "")), int(it.get("rank", 0)), int(it.get("world", 1))) for it in log.writers}
-    ranks, worlds = [rank for _, rank, _ in places], {world for _, _, world in places}
-    if len(worlds) != 1 or worlds == {1} or len(ranks) != len(set(ranks)):
-        return None
-    return _build(folders, log, None, None)
+    with analysing(", ".join(map(str, folders))):
+        log = load(*folders, mode=mode)
+        places = {
+            (str(it.get("run", "")), int(it.get("rank", 0)), int(it.get("world", 1))) for it in log.writers
+        }
+        ranks, worlds = [rank for _, rank, _ in places], {world for _, _, world in places}
+        if len(worlds) != 1 or worlds == {1} or len(ranks) != len(set(ranks)):
+            return None
+        return _build(folders, log, None, None, mode)
 
 
-def _build(folders: Sequence[Path], log: Log, attempt: int | None, rank: int | None) -> Report:
-    log, asked = asked_of(log, folders)
+def _build(
+    folders: Sequence[Path],
+    log: Log,
+    attempt: int | None,
+    rank: int | None,
+    mode: str,
+    said: Manifest | None = None,
+) -> Report:
+    log, asked = asked_of(log, folders, mode)
+    if said is not None:
+        asked = {**asked, (said.attempt, said.rank): said}
     everything = log.events if rank is None else log.events[log.events["rank"] == rank]
     known = sorted({*(number for number, _ in asked), *map(int, everything["attempt"].unique())})
     shown = known if attempt is None else [attempt]
@@ -97,7 +119,7 @@ def _build(folders: Sequence[Path], log: Log, attempt: int | None, rank: int | N
     between = [judged for part in parts for judged in part.between()]
     for part in parts:
         part.cover()
-    between += _between_attempts(parts)
+    between += _between_attempts(parts, log.health.complete)
     return Report(
         runs=tuple(runs),
         epochs=frames.of("epochs"),
@@ -105,7 +127,7 @@ def _build(folders: Sequence[Path], log: Log, attempt: int | None, rank: int | N
         batches=frames.of("batches"),
         pooled=frames.of("pooled"),
         complete=log.health.complete,
-        notes=tuple(_notes(log.health, [it for (number, _), it in asked.items() if number in shown], events)),
+        notes=tuple(_notes(log, shown, [it for (number, _), it in asked.items() if number in shown], events)),
         ranks=tuple(sorted({int(number) for number in events["rank"].unique()})) or (0,),
         missing_ranks=() if rank is not None else log.missing_ranks(events),
         attempts=tuple(known),
@@ -116,6 +138,7 @@ def _build(folders: Sequence[Path], log: Log, attempt: int | None, rank: int | N
         coverage=frames.of("coverage"),
         overlap=frames.of("overlap"),
         advice=Advice(tuple(one for part in parts[-1:] for one in part.advice(log.health.complete))),
+        log=log.health,
     )
 
 
@@ -178,9 +201,9 @@ class _Attempt:
         self._run = run
         self._number = number
         self._log = log
+        self._complete = log.health.complete
         here = (events["attempt"] == number).to_numpy()
         self._events = events if here.all() else events[here]
-        self._missing = log.missing_ranks(self._events)
         of_one = self._events.groupby(_ONE, observed=True).indices
         self._groups = {
             (str(source), str(strategy), int(rank)): rows for (source, strategy, rank), rows in of_one.items()
@@ -240,7 +263,7 @@ class _Attempt:
         self._frames.add(
             made, "timing", advising.row(entry.strategy, evidence.kind, table, self._hidden(source, rank))
         )
-        findings, verdicts = diagnose(evidence)
+        findings, verdicts = diagnose(evidence, self._complete)
         self._findings[source, entry.strategy, rank] = findings
         return replace(made, findings=findings, verdicts=verdicts)
 
@@ -282,7 +305,7 @@ class _Attempt:
         if table.delivered.empty:
             return None, ()
         run = Run(self._run, source, asked.strategy, asked.workers, attempt=self._number, rank=rank)
-        return table, diagnose(self._evidence(run, table))[0]
+        return table, diagnose(self._evidence(run, table), self._complete)[0]
 
     def _hidden(self, source: str, rank: int) -> advising.Hidden:
         def tables_of(name: str) -> Tables | None:
@@ -292,12 +315,12 @@ class _Attempt:
 
     def between(self) -> list[tuple[Finding | None, Verdict]]:
         """What is wrong between ranks, and between the sources of a live training; after `run` of each."""
-        judged = [one for ranks in self._ranks() for one in diagnose_ranks(ranks)]
+        judged = [one for ranks in self._ranks() for one in diagnose_ranks(ranks, self._complete)]
         parts = self._parts()
         if not parts:
             reason = "one source alone: watch the training, and wrap training and validation in one ba.Audit"
             return [*judged, (None, Verdict(split_leak.CAUSE, NOT_OBSERVABLE, reason))]
-        return judged + split_leak.between(parts)
+        return judged + split_leak.between(parts, self._complete)
 
     def _ranks(self) -> list[Ranks]:
         """The sources that several ranks drove in one way; their pooled figures go to the frames."""
@@ -305,12 +328,15 @@ class _Attempt:
         for (source, strategy, rank), evidence in sorted(self.evidence.items()):
             found.setdefault((source, strategy), {})[rank] = evidence
         several = []
+        missing = self._log.missing_ranks(self._events) if len(self._groups) > 1 else ()
         for (source, strategy), by_rank in found.items():
             silent = tuple(self._silent.get((source, strategy), ()))
             if len(by_rank) + len(silent) < 2:
                 continue
             pooled = self._pooled(source, strategy)
-            several.append(Ranks(source, strategy, by_rank, pooled, silent, self._missing))
+            several.append(Ranks(source, strategy, by_rank, pooled, silent, missing))
+            if len(self._log.keys([self._number], source)) > 1:
+                continue  # what is equal does not look equal
             figures = uniqueness.epochs(pooled, Baseline())
             self._frames.add(Run(self._run, source, strategy, attempt=self._number), "pooled", figures)
         return several
@@ -348,6 +374,7 @@ class _Attempt:
                     self._pooled(source, LIVE) if several else self.evidence[source, LIVE, its[0]].tables,
                     str(one.get("kind", "")),
                     str(one.get("framework", "")),
+                    self._log.keys([self._number], source),
                 )
             )
         return parts
@@ -409,6 +436,7 @@ class _Attempt:
             probes,
             unprobed,
             run.rank,
+            self._log.keys([self._number], run.source, run.rank),
         )
 
     def _probes(self, run: Run) -> tuple[dict[str, Tables], dict[str, str]]:
@@ -427,7 +455,7 @@ class _Attempt:
         return made, {one[0]: reason for one, reason in named_reasons if one and one[1] in of_run}
 
 
-def _between_attempts(parts: list[_Attempt]) -> list[tuple[Finding | None, Verdict]]:
+def _between_attempts(parts: list[_Attempt], complete: bool) -> list[tuple[Finding | None, Verdict]]:
     """What is wrong between the starts of one training."""
     starts: dict[tuple[str, int], list[Evidence]] = {}
     for part in parts:
@@ -437,7 +465,7 @@ def _between_attempts(parts: list[_Attempt]) -> list[tuple[Finding | None, Verdi
     if not starts:
         reason = "an audit before the training resumes nothing: watch the training itself with ba.Audit"
         return [(None, Verdict(resume_replay.CAUSE, NOT_OBSERVABLE, reason))]
-    return [judged for several in starts.values() for judged in diagnose_attempts(several)]
+    return [judged for several in starts.values() for judged in diagnose_attempts(several, complete)]
 
 
 def _configured(run: Run, seen: pd.Series) -> float:
@@ -452,8 +480,8 @@ def _error(entry: Asked) -> str | None:
     return "the audit ended before this strategy did: its process was killed, or is still running"
 
 
-def _notes(health: Health, asked: list[Manifest], events: pd.DataFrame) -> list[str]:
-    notes = []
+def _notes(log: Log, attempts: list[int], asked: list[Manifest], events: pd.DataFrame) -> list[str]:
+    health, keys, notes = log.health, log.keys(attempts), []
     made = (events["stage"] == "produced") & events["strategy"].map(is_shown).astype(bool)
     sources = [events["source"][rows].unique() for rows in (made, handed_over(events))]
     unseen = sorted({str(name) for name in sources[0]} - {str(name) for name in sources[1]})
@@ -461,6 +489,12 @@ def _notes(health: Health, asked: list[Manifest], events: pd.DataFrame) -> list[
         notes.append(note("not-consumed", sources=", ".join(unseen)))
     if not health.complete:
         notes.append(note("incomplete-log", lost=health.lost))
+    if health.unverified:
+        notes.append(note("unverified", count=f"{health.unverified:,}"))
+    if keys - {""}:
+        notes.append(note("keyed"))
+    if len(keys) > 1:
+        notes.append(note("keys-differ"))
     said = events.loc[made & (events["text"] != ""), ["source", "text"]]
     for source, unhashable in said.groupby("source", observed=True)["text"].min().items():
         notes.append(note("unhashable", source=str(source), leaves=unhashable))

@@ -36,43 +36,53 @@ def coverage(walk: Walk, serial: Walk | None, items: int | None) -> pd.DataFrame
     """
     if not walk.known or walk.rows.empty:
         return pd.DataFrame(columns=COLUMNS)
-    item = walk.rows["item"].to_numpy()
-    known = _stored(walk, serial, items)
-    times = _times(item, known)
-    edges = np.linspace(0, len(times), min(MOST_PIECES, len(times)) + 1).astype(np.int64)
+    place, times, whole, stored = _seen(walk, serial, items)
+    edges = np.linspace(0, whole, min(MOST_PIECES, whole) + 1).astype(np.int64)
     first, count = edges[:-1], np.diff(edges)
+    piece = np.searchsorted(edges, place, side="right") - 1
+    most = np.zeros(len(first), np.int64)
+    np.maximum.at(most, piece, times)
     return pd.DataFrame(
         {
             "first": first,
             "last": edges[1:] - 1,
             "items": count,
-            "seen": np.add.reduceat(times > 0, first),
-            "times": np.add.reduceat(times, first) / count,
-            "most": np.maximum.reduceat(times, first),
+            "seen": np.bincount(piece[times > 0], minlength=len(first)),
+            "times": np.bincount(piece, times, minlength=len(first)) / count,
+            "most": most,
             "epochs": len(codes.distinct(walk.rows["epoch"].to_numpy())),
             "unit": walk.unit,
-            "stored": known is not None,
+            "stored": stored,
         }
     )
 
 
-def _stored(walk: Walk, serial: Walk | None, items: int | None) -> Array | None:
-    """The stored items in order; None where it is not known which there are."""
-    if serial is not None and serial.by == walk.by and len(serial.rows):
-        item = serial.rows["item"].to_numpy()
-        number, _ = codes.numbered(item)
-        stored: Array = item[np.sort(codes.first_rows(number))]
-        return stored
+def _seen(walk: Walk, serial: Walk | None, items: int | None) -> tuple[Array, Array, int, bool]:
+    """Where items lie among the stored, how often each was seen, how many are stored, and if that is known.
+
+    Where the items are numbers those never seen are not listed: a source may say that it has any many.
+    """
     item = walk.rows["item"].to_numpy()
+    if serial is not None and serial.by == walk.by and len(serial.rows):
+        times = _times(item, _in_order(serial))
+        return np.arange(len(times)), times, len(times), True
     if walk.by == "content" or items is None or (item < 0).any() or (item >= items).any():
-        return None
-    return np.arange(items)
+        times = _times(item, item[:0])
+        return np.arange(len(times)), times, len(times), False
+    place, times = np.unique(item, return_counts=True)
+    return place, times, items, True
 
 
-def _times(item: Array, stored: Array | None) -> Array:
+def _in_order(serial: Walk) -> Array:
+    """The stored items in the order of the serial pass."""
+    item = serial.rows["item"].to_numpy()
+    number, _ = codes.numbered(item)
+    stored: Array = item[np.sort(codes.first_rows(number))]
+    return stored
+
+
+def _times(item: Array, stored: Array) -> Array:
     """How often each stored item was seen, in order; then what is none of them, as it came."""
-    if stored is None:
-        stored = item[:0]
     everything = np.concatenate([stored, item])
     number, count = codes.numbered(everything)
     times = np.bincount(number[len(stored) :], minlength=count)

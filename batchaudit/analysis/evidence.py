@@ -40,6 +40,8 @@ class Evidence:
         probes: what probes of this strategy gave, by name (see `probes`).
         unprobed: why a probe could not be made, by name.
         rank: which training process it is of.
+        keys: the names of the keys that its digests and ids went through; "" for none. Keyed ones tell what
+            is equal; they have no order, and no number of theirs means anything.
     """
 
     source: str
@@ -58,6 +60,12 @@ class Evidence:
     probes: Mapping[str, Tables] = field(default_factory=dict)
     unprobed: Mapping[str, str] = field(default_factory=dict)
     rank: int = 0
+    keys: frozenset[str] = frozenset({""})
+
+    @property
+    def keyed(self) -> bool:
+        """Whether digests and ids went through a key."""
+        return self.keys != {""}
 
     @cached_property
     def walk(self) -> Walk:

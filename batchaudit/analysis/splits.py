@@ -35,6 +35,7 @@ class Part:
         tables: its events.
         kind: what can be done with it, as in `Evidence`.
         framework: the framework that it is of; "" for none.
+        keys: the names of the keys that its digests and ids went through; "" for none.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Part:
     tables: Tables
     kind: str = ""
     framework: str = ""
+    keys: frozenset[str] = frozenset({""})
 
 
 @dataclass(frozen=True)

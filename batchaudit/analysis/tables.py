@@ -123,7 +123,8 @@ class Tables:
             The objects, the oldest first.
         """
         texts = self.hooks["text"].astype(str)
-        return [json.loads(text.partition(" ")[2]) for text in texts if text.startswith(f"{probe} {{")]
+        said = (_object(text.partition(" ")[2]) for text in texts if text.startswith(f"{probe} {{"))
+        return [one for one in said if one is not None]
 
     @cached_property
     def ids_known(self) -> bool:
@@ -134,8 +135,9 @@ class Tables:
     @cached_property
     def sampled(self) -> bool:
         """Whether every delivered batch was hashed sample by sample."""
-        counts = np.bincount(self.delivered_samples[1], minlength=len(self.delivered))
-        return bool((counts > 0).all())
+        samples, place = self.delivered_samples
+        counts = np.bincount(place, minlength=len(self.delivered))
+        return bool((counts > 0).all()) and not bool(samples["digest"].isna().any())
 
     @cached_property
     def delivered_samples(self) -> tuple[pd.DataFrame, Array]:
@@ -224,6 +226,15 @@ def tables(events: pd.DataFrame, samples: pd.DataFrame) -> Tables:
     delivered["changed"] = _changed(delivered, produced, rows)
     samples = _with_ids(_in_place(samples), delivered)
     return Tables(produced, delivered, hooks, events[stage == "raised"], samples)
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    """A JSON object; None where the text is none: it is cut where it was too long for a record."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def handed_over(events: pd.DataFrame) -> pd.Series:

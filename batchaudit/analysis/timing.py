@@ -89,7 +89,8 @@ def clocked(tables: Tables, probe: str) -> Timing | None:
     if not parts:
         return None
     made = pd.concat([part.made for part in parts])
-    figures = made["text"].str.split(" ", n=1, expand=True).astype(float) * _S
+    figures = made["text"].str.split(" ", n=1, expand=True).reindex(columns=[0, 1])
+    figures = figures.apply(pd.to_numeric, errors="coerce") * _S
     took = ((made["ended_ns"] - made["began_ns"]) * _S).to_numpy()
     rate = _overall([part.at for part in parts])
     stalls = [_stalled(part.at, one["step_time"]) for one, part in seen_of if one.get("step_time")]

@@ -131,9 +131,10 @@ def _figures(report: Report, source: str) -> dict[str, float | None]:
     its = epochs[(epochs["source"] == source) & (epochs["strategy"] == LIVE)]
     epoch: dict[str, Any] = its.sort_values("epoch").iloc[-1].to_dict()
     figures = {name: epoch[name] for name in ("effective_ratio", "seed_divergence", "seconds_waited")}
-    return {
-        name: plain(value) for name, value in {**figures, "duplicate_fraction": _duplicates(epoch)}.items()
-    }
+    figures["duplicate_fraction"] = _duplicates(epoch)
+    if not report.complete:  # what is missing may hold duplicates
+        figures |= {"effective_ratio": None, "duplicate_fraction": None}
+    return {name: plain(value) for name, value in figures.items()}
 
 
 def _duplicates(epoch: dict[str, Any]) -> float:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from batchaudit.cli.exit_codes import FAIL_ON, of_report
-from batchaudit.cli.files import Files
-from batchaudit.cli.files import options as files_options
+from batchaudit.cli.options import Files, Kept, files_options, kept_options
 
 
 @click.command()
@@ -39,6 +38,7 @@ from batchaudit.cli.files import options as files_options
 @click.option("--out", metavar="DIR", help="Keep the log in this folder, for 'batchaudit report'.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 @files_options
+@kept_options
 @click.option(
     "--fail-on",
     type=click.Choice(FAIL_ON),
@@ -101,6 +101,7 @@ def audit(
     out: str | None,
     as_json: bool,
     files: Files,
+    kept: Kept,
     fail_on: str,
     timeout: float,
     probing: bool,
@@ -119,6 +120,7 @@ def audit(
 
     document = output.take_stdout() if as_json else None
     _check(strategies, out, files)
+    kept.check()
     asked_probes = some_probes if some_probes and probing else probing
     probes.check(asked_probes)
     # pandas and the renderers come later: nothing is imported into an audited process that it does not need.
@@ -142,6 +144,8 @@ def audit(
             probe_seconds=probe_seconds,
             advise=bool(advise),
             step_time=_seconds(step_time),
+            max_bytes=kept.max_bytes,
+            key_file=kept.key_file,
             on_progress=on_progress,
         )
     output.show(report, document, files)

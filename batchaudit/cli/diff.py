@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from batchaudit.cli.exit_codes import ExitCode
+from batchaudit.cli.options import mode_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--attempt-a", type=click.IntRange(min=0), help="Take only this attempt of the first run.")
 @click.option("--attempt-b", type=click.IntRange(min=0), help="Take only this attempt of the second run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
+@mode_option
 @click.pass_context
 def diff(
     ctx: click.Context,
@@ -44,6 +46,7 @@ def diff(
     attempt_a: int | None,
     attempt_b: int | None,
     as_json: bool,
+    mode: str,
 ) -> None:
     """Say whether two runs delivered the same streams, and where they first differ.
 
@@ -67,11 +70,15 @@ def diff(
         strategies=strategies,
         attempt_a=attempt_a,
         attempt_b=attempt_b,
+        mode=mode,
     )
-    print_comparison(found, output.console(err=as_json))
+    people = output.console(err=as_json)
+    print_comparison(found, people)
     if document is not None:
         document.write(found.to_json())
         document.flush()
+    for name, side in (("A", found.a), ("B", found.b)):
+        people.print(f"log of {name}: {side.log.line}", markup=False, soft_wrap=True)
     ctx.exit(_exit_code(found))
 
 

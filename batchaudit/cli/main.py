@@ -16,7 +16,7 @@ from batchaudit.cli.exit_codes import ExitCode
 from batchaudit.cli.explain import explain
 from batchaudit.cli.report import report
 from batchaudit.cli.run import run
-from batchaudit.errors import BatchauditError, JournalError, WorkerError
+from batchaudit.errors import AnalysisError, BatchauditError, JournalError, WorkerError
 from batchaudit.untrusted import shown
 
 
@@ -49,7 +49,11 @@ class _Group(click.Group):
 
 
 def _code(error: BatchauditError) -> ExitCode:
-    return ExitCode.INCOMPLETE if isinstance(error, (JournalError, WorkerError)) else ExitCode.USAGE
+    return (
+        ExitCode.INCOMPLETE
+        if isinstance(error, (AnalysisError, JournalError, WorkerError))
+        else ExitCode.USAGE
+    )
 
 
 @click.group(

@@ -14,7 +14,7 @@ from batchaudit.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from batchaudit.cli.files import Files
+    from batchaudit.cli.options import Files
     from batchaudit.report.model import Report
 
 _WIDTH = 100
@@ -75,8 +75,13 @@ def show(report: Report, document: TextIO | None, files: Files) -> None:
 
     people = console(err=document is not None)
     print_report(report, people)
-    for line in write(report, document, files):
+    for line in [*write(report, document, files), *of_log(report)]:
         people.print(line, markup=False, soft_wrap=True)
+
+
+def of_log(report: Report | None) -> list[str]:
+    """How much of a report's logs could be read, all together: one line; none where none was read."""
+    return [f"log: {report.log.line}"] if report is not None and report.log.files else []
 
 
 def write(report: Report, document: TextIO | None, files: Files) -> list[str]:

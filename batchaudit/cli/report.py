@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from batchaudit.cli.exit_codes import FAIL_ON, of_report
-from batchaudit.cli.files import Files
-from batchaudit.cli.files import options as files_options
+from batchaudit.cli.options import Files, files_options, mode_option
 
 if TYPE_CHECKING:
     from batchaudit.report.model import Report
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 @click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN ...]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 @files_options
+@mode_option
 @click.option(
     "--fail-on",
     type=click.Choice(FAIL_ON),
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     help="Exit with 1 if there is a finding of this severity or above.",
 )
 @click.pass_context
-def report(ctx: click.Context, runs: tuple[str, ...], as_json: bool, files: Files, fail_on: str) -> None:
+def report(
+    ctx: click.Context, runs: tuple[str, ...], as_json: bool, files: Files, mode: str, fail_on: str
+) -> None:
     """Report kept runs again.
 
     RUN is the folder that 'batchaudit audit --out' wrote, or a report saved as JSON. Folders of which each
@@ -39,27 +41,30 @@ def report(ctx: click.Context, runs: tuple[str, ...], as_json: bool, files: File
     document = output.take_stdout() if as_json else None
     files.check()
     different = list({os.path.realpath(run): run for run in runs}.values())
-    read = _as_ranks(different) or combine([(run, _read(run)) for run in different])
+    read = _as_ranks(different, mode) or combine([(run, _read(run, mode)) for run in different])
     output.show(read, document, files)
     ctx.exit(of_report(read, fail_on))
 
 
-def _as_ranks(runs: list[str]) -> Report | None:
+def _as_ranks(runs: list[str], mode: str) -> Report | None:
     """One report of ranks that logged to folders of their own; None where the folders are not that."""
     from batchaudit import auditing
 
     if len(runs) < 2 or not all(os.path.isdir(run) for run in runs):
         return None
-    return auditing.report_together(runs)
+    return auditing.report_together(runs, mode=mode)
 
 
-def _read(run: str) -> Report:
+def _read(run: str, mode: str) -> Report:
     from batchaudit import auditing
-    from batchaudit.errors import UsageError
+    from batchaudit.errors import JournalError, UsageError
     from batchaudit.report.files import load
 
     if os.path.isfile(run):
-        return load(run)
+        saved = load(run)
+        if mode == "strict" and not saved.complete:
+            raise JournalError(f"the log of which {run!r} is the report is not complete.")
+        return saved
     if not os.path.exists(run):
         raise UsageError(f"there is no run {run!r}: name a folder that 'batchaudit audit --out' wrote.")
-    return auditing.report(run)
+    return auditing.report(run, mode=mode)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 import click
 
 from batchaudit.cli.exit_codes import FAIL_ON, ExitCode, of_report
-from batchaudit.cli.files import Files
-from batchaudit.cli.files import options as files_options
+from batchaudit.cli.options import Files, Kept, files_options, kept_options
 from batchaudit.untrusted import shown
 
 if TYPE_CHECKING:
@@ -39,6 +38,7 @@ _RUNS = "batchaudit-runs"
     help="Print one JSON document on standard output; what the script prints there goes to standard error.",
 )
 @files_options
+@kept_options
 @click.option(
     "--fail-on",
     type=click.Choice(FAIL_ON),
@@ -55,6 +55,7 @@ def run(
     out: str | None,
     as_json: bool,
     files: Files,
+    kept: Kept,
     fail_on: str,
 ) -> None:
     """Run SCRIPT as Python would, and audit what it trains on.
@@ -69,12 +70,14 @@ def run(
 
     child.check(target, module=module)
     files.check()
+    kept.check()
     folder = _folder(out, target)
     rank = place(os.environ).rank
     attempt = Manifest(0, "", kind="live", rank=rank).claim(folder).attempt
     document = output.take_stdout() if as_json else None
     code = supervisor.supervise(
-        child.command(target, arguments, module=module), child.environment(folder, attempt, os.environ)
+        child.command(target, arguments, module=module),
+        child.environment(folder, attempt, os.environ, kept.max_bytes, kept.key_file),
     )
     report = _say(folder, attempt, document, files)
     if code < 0:
@@ -140,6 +143,8 @@ def _report(folder: Path, attempt: int, document: TextIO | None, files: Files) -
     if document is not None or files:
         for line in output.write(report or outcome.nothing(), document, files):
             click.echo(line, err=True)
+    for line in output.of_log(report):
+        click.echo(line, err=True)
     return report if seen else None
 
 

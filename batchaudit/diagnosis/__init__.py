@@ -13,8 +13,10 @@ from batchaudit.analysis.ranks import Ranks
 from batchaudit.diagnosis import (
     buffer_alias,
     frozen_augmentation,
+    incomplete,
     inplace_mutation,
     intrinsic_duplicate,
+    keyed,
     order_divergence,
     overshard,
     padding_duplicate,
@@ -71,11 +73,12 @@ def _judged(rule: Any, evidence: Evidence, earlier: Collection[str]) -> Judgemen
     return judgement
 
 
-def diagnose(evidence: Evidence) -> tuple[tuple[Finding, ...], tuple[Verdict, ...]]:
+def diagnose(evidence: Evidence, complete: bool = True) -> tuple[tuple[Finding, ...], tuple[Verdict, ...]]:
     """Weighs the evidence of one run, cause by cause.
 
     Args:
         evidence: the run.
+        complete: whether nothing is known to be missing in the log.
 
     Returns:
         The findings, most severe first, and a verdict for every cause.
@@ -83,6 +86,8 @@ def diagnose(evidence: Evidence) -> tuple[tuple[Finding, ...], tuple[Verdict, ..
     judged: dict[str, Judgement] = {}
     for rule in RULES:
         judged[rule.CAUSE] = _judged(rule, evidence, _found(judged))
+    # Only now: a cause that cannot be believed may explain what the rules after it see.
+    judged = {cause: incomplete.weighed(cause, it, complete) for cause, it in judged.items()}
     findings = [judgement.finding for judgement in judged.values() if judgement.finding is not None]
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return tuple(findings), tuple(Verdict(cause, it.verdict, it.reason) for cause, it in judged.items())
@@ -92,32 +97,45 @@ def _found(judged: Mapping[str, Judgement]) -> frozenset[str]:
     return frozenset(cause for cause, judgement in judged.items() if judgement.finding is not None)
 
 
-def diagnose_ranks(ranks: Ranks) -> list[tuple[Finding | None, Verdict]]:
+def diagnose_ranks(ranks: Ranks, complete: bool = True) -> list[tuple[Finding | None, Verdict]]:
     """Weighs what several training processes were given of one source.
 
     Args:
         ranks: the processes' evidence.
+        complete: whether nothing is known to be missing in the log.
 
     Returns:
         For each cause a finding, where there is one, and a verdict.
     """
     judged: dict[str, Judgement] = {}
+    unlike = keyed.apart(one.keys for one in ranks.of.values())
     for rule in BETWEEN_RANKS:
-        judged[rule.CAUSE] = rule.judge_ranks(ranks, _found(judged))
-    return [_between(cause, ranks.source, judgement) for cause, judgement in judged.items()]
+        judged[rule.CAUSE] = (
+            not_observable(keyed.APART) if unlike else rule.judge_ranks(ranks, _found(judged))
+        )
+    return [
+        _between(cause, ranks.source, incomplete.weighed(cause, judgement, complete))
+        for cause, judgement in judged.items()
+    ]
 
 
-def diagnose_attempts(starts: Sequence[Evidence]) -> list[tuple[Finding | None, Verdict]]:
+def diagnose_attempts(
+    starts: Sequence[Evidence], complete: bool = True
+) -> list[tuple[Finding | None, Verdict]]:
     """Weighs what one training process was given of one source, start after start.
 
     Args:
         starts: the evidence of each start, in order; of one source and rank.
+        complete: whether nothing is known to be missing in the log.
 
     Returns:
         For each cause a finding, where there is one, and a verdict.
     """
     source = starts[0].source
-    return [_between(rule.CAUSE, source, rule.judge_attempts(starts)) for rule in BETWEEN_ATTEMPTS]
+    return [
+        _between(rule.CAUSE, source, incomplete.weighed(rule.CAUSE, rule.judge_attempts(starts), complete))
+        for rule in BETWEEN_ATTEMPTS
+    ]
 
 
 def _between(cause: str, source: str, judgement: Judgement) -> tuple[Finding | None, Verdict]:

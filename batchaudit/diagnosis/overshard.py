@@ -20,7 +20,7 @@ from batchaudit.analysis.apart import Apart
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.ranks import Ranks
 from batchaudit.analysis.walk import sizes
-from batchaudit.diagnosis import fixes
+from batchaudit.diagnosis import fixes, keyed
 from batchaudit.diagnosis.finding import Finding
 from batchaudit.diagnosis.judgement import (
     MANY_ENOUGH,
@@ -228,6 +228,8 @@ def judge_ranks(ranks: Ranks, earlier: Collection[str] = ()) -> Judgement:
     times = by_count or _of_stride(known, items, figures, count)
     if times is not None:
         return found(_between(ranks, known, figures, times, count if by_count else None))
+    if any(one.keyed for one in ranks.of.values()) and known.ids_known:
+        return not_observable(f"{keyed.NO_ORDER}: whether the ranks' ids lie on a stride is not known")
     if count is None and not known.ids_known:
         return not_observable(f"how many items there are is not known: {apart.GIVE_KEY}")
     few = count is not None and _times(count, int(figures["different"].max())) is not None

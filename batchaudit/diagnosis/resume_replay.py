@@ -18,7 +18,7 @@ import numpy as np
 from batchaudit.analysis.contents import recurring
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.replay import Stream, Window, same_order, streams, windows
-from batchaudit.diagnosis import fixes
+from batchaudit.diagnosis import fixes, keyed
 from batchaudit.diagnosis.finding import FOUND, NOT_OBSERVABLE, RULED_OUT, SEVERITIES, Finding
 from batchaudit.diagnosis.judgement import MANY_ENOUGH, Judgement, found, not_observable, ruled_out, short
 
@@ -49,6 +49,8 @@ def judge_attempts(starts: Sequence[Evidence]) -> Judgement:
     """
     if len(starts) < 2:
         return not_observable("one start of this training was seen: resume it into the same folder")
+    if keyed.apart(start.keys for start in starts):
+        return not_observable(keyed.APART)
     if starts[0].split not in ("", "training"):
         return ruled_out("each pass that is no training begins anew")
     delivered = [(at, start) for at, start in enumerate(starts) if len(start.tables.delivered)]

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from batchaudit.analysis.splits import Overlap, Part, overlaps
-from batchaudit.diagnosis import fixes, pages
+from batchaudit.diagnosis import fixes, incomplete, keyed, pages
 from batchaudit.diagnosis.finding import NOT_OBSERVABLE, Finding, Verdict
 from batchaudit.diagnosis.judgement import Judgement, found, listed, not_observable, ruled_out
 
@@ -24,18 +24,19 @@ _GIVE_IDS = "give both sources key=, which says what stored item a sample is"
 _NO_TWO = "one audit saw no training and validation source together: wrap both"
 
 
-def between(parts: Iterable[Part]) -> list[tuple[Finding | None, Verdict]]:
+def between(parts: Iterable[Part], complete: bool = True) -> list[tuple[Finding | None, Verdict]]:
     """Weighs every training source against every validation source.
 
     Args:
         parts: the sources of one attempt.
+        complete: whether nothing is known to be missing in the log.
 
     Returns:
         For each two a finding, where something was found, and a verdict; its reason names them. One verdict
         where sources were watched and no two are one of training and one of validation.
     """
     parts = list(parts)
-    judged = [(overlap, judge(overlap)) for overlap in overlaps(parts)]
+    judged = [(overlap, incomplete.weighed(CAUSE, judge(overlap), complete)) for overlap in overlaps(parts)]
     if parts and not judged:
         return [(None, Verdict(CAUSE, NOT_OBSERVABLE, _NO_TWO))]
     return [
@@ -57,6 +58,8 @@ def judge(overlap: Overlap) -> Judgement:
     Returns:
         The judgement.
     """
+    if keyed.apart([overlap.training.keys, overlap.validation.keys]):
+        return not_observable(keyed.APART)
     if overlap.unlike:
         return not_observable(f"{overlap.unlike}; {_GIVE_IDS}")
     if overlap.shared:

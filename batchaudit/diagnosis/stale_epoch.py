@@ -20,7 +20,7 @@ from batchaudit.analysis import order
 from batchaudit.analysis.evidence import Evidence
 from batchaudit.analysis.order import Beliefs, Repetition, beliefs
 from batchaudit.analysis.walk import walk
-from batchaudit.diagnosis import fixes, pages, rng_epoch_reset, unsharded_replica
+from batchaudit.diagnosis import fixes, keyed, pages, rng_epoch_reset, unsharded_replica
 from batchaudit.diagnosis.finding import Finding
 from batchaudit.diagnosis.judgement import Judgement, found, listed, not_observable, ruled_out
 
@@ -113,6 +113,10 @@ def _standing_still(evidence: Evidence, told: Beliefs, repeated: Repetition) -> 
         return ruled_out("all epochs have one order, as a validation should")
     if asked or disordered:
         return found(_one_order(evidence, repeated, bool(asked)))
+    if evidence.keyed:
+        return not_observable(
+            f"all epochs have one order; {keyed.NO_ORDER}: whether it is that of the data is not known"
+        )
     return not_observable(
         "all epochs have one order, and it is not known whether another one was asked for: give key= with "
         "the numbers of the samples in the data"

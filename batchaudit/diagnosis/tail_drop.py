@@ -117,7 +117,8 @@ def _head(evidence: Evidence, passes: Any, furthest: int, length: int | None) ->
 def _of_each_worker(evidence: Evidence, passes: Any, earlier: Collection[str]) -> Judgement | None:
     """Samples that one process has, and that workers leave out at the end of each share, or of all."""
     serial, here = evidence.serial_walk, evidence.walk
-    count = max(int(evidence.shares.groupby("epoch").size().max() or 0), evidence.workers_configured)
+    seen = int(evidence.shares.groupby("epoch").size().max()) if len(evidence.shares) else 0
+    count = max(seen, evidence.workers_configured)
     if evidence.kind != "iterable" or count < 2 or serial is None or evidence.baseline.first is None:
         return None
     if not here.known or here.by != serial.by or here.by == "index" or ends.repeats_within(here):

@@ -68,7 +68,8 @@ def judge_ranks(ranks: Ranks, earlier: Collection[str] = ()) -> Judgement:
                 "samples": total,
                 "samples_of_each_rank": [len(ends.items_of(one)) for one in walks],
                 "batch_size": size,
-                "never_seen": [int(item) for item in absent[:16]],
+                # Ids that are no numbers of the items, such as keyed ones, do not say which are absent.
+                "never_seen": [int(item) for item in absent[:16]] if len(absent) == missing else missing,
                 "first_example": f"samples that no rank was given: {example}",
             },
             pages.fix(CAUSE, "torch DistributedSampler"),

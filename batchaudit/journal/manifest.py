@@ -301,7 +301,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_seconds(value: Any) -> bool:
-    return value is None or (type(value) in (int, float) and 0 <= value <= _MOST_COUNTED)
+    return value is None or (type(value) in (int, float) and 0 <= value <= 1e300)
 
 
 _CHECKS: dict[str, Callable[[Any], bool]] = {

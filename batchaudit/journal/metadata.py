@@ -9,7 +9,7 @@ from batchaudit.untrusted import is_whole, json_of
 MOST_BYTES = 1 << 20
 """Of the metadata in a header: no file has reason to hold more."""
 MOST_ATTEMPTS = 10**9 - 1
-MOST_RANKS = 1 << 20
+MOST_RANKS = 1 << 17
 """More than any training has; what goes over all ranks of a world need not be prepared for more."""
 
 _TEXTS = ("run", "source", "strategy", "host")

@@ -6,6 +6,7 @@ Requires pandas, imported when a log is loaded; never in a process that is audit
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,27 @@ class Log:
         """
         world = max((int(writer.get("world", 1)) for writer in self.writers), default=1)
         return tuple(sorted(set(range(world)) - {int(rank) for rank in events["rank"].unique()}))
+
+    def keys(
+        self, attempts: Collection[int], source: str | None = None, rank: int | None = None
+    ) -> frozenset[str]:
+        """The keys with which what comes from the batches' content was hidden (`key_file=`).
+
+        Args:
+            attempts: the starts of the run that are looked at.
+            source: of this source alone; by default of all.
+            rank: of this training process alone; by default of all.
+
+        Returns:
+            Their names, which tell keys apart and nothing of them; "" for none.
+        """
+        return frozenset(
+            str(writer.get("key_name", ""))
+            for writer in self.writers
+            if writer.get("attempt", 0) in attempts
+            and source in (None, writer.get("source", ""))
+            and rank in (None, writer.get("rank", 0))
+        )
 
 
 def load(folder: str | os.PathLike[str], *beside: str | os.PathLike[str], mode: str = "tolerant") -> Log:

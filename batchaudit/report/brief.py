@@ -9,6 +9,7 @@ import pandas as pd
 
 from batchaudit.diagnosis.finding import Finding
 from batchaudit.report import cells
+from batchaudit.report.incomplete import other_notes
 from batchaudit.report.model import Report, Run
 from batchaudit.untrusted import shown, shown_line
 
@@ -39,8 +40,9 @@ def brief(failed: str, report: Report, run: Run | None = None, finding: Finding 
         lines += _wrapped(f"first example: {example}", "  ", 2) if example else []
     elif run is not None and run.skipped is None:
         lines += _wrapped(f"likely cause: {_unseen(run)}", "  ", 2)
-    notes = [f"note: {note}" for note in report.notes[:_MOST_NOTES]]
-    others = len(report.notes) - _MOST_NOTES
+    told = other_notes(report)
+    notes = [f"note: {note}" for note in told[:_MOST_NOTES]]
+    others = len(told) - _MOST_NOTES
     notes += [f"and {others} more note{'s' * (others > 1)}"] if others > 0 else []
     lines += [line for note in notes for line in _wrapped(note, "  ", 2)]
     cause = shown_line(finding.cause)[:_WIDTH] if finding is not None else ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from batchaudit.advice import Advice
+from batchaudit.health import together
 from batchaudit.report.model import Report
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def combine(reports: Sequence[tuple[str, Report]]) -> Report:
         attempts=_union(part.attempts for part in parts),
         across=tuple(finding for part in parts for finding in part.across),
         across_verdicts=tuple(dict.fromkeys(one for part in parts for one in part.across_verdicts)),
+        log=together(part.log for part in parts),
     )
 
 

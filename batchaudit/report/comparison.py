@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from batchaudit.health import Health
 from batchaudit.report.document import plain
 
 if TYPE_CHECKING:
@@ -102,11 +103,13 @@ class Side:
         path: its folder, as it was named.
         attempts: which attempts make up its streams, in order.
         complete: whether its log is whole.
+        log: how much of it could be read.
     """
 
     path: str
     attempts: tuple[int, ...]
     complete: bool = True
+    log: Health = field(default_factory=Health)
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,12 @@ class Comparison:
 
 
 def _side(side: Side) -> dict[str, Any]:
-    return {"run": plain(side.path), "attempts": list(side.attempts), "complete": side.complete}
+    return {
+        "run": plain(side.path),
+        "attempts": list(side.attempts),
+        "complete": side.complete,
+        "log": plain(side.log.counts),
+    }
 
 
 def _alone(one: Alone) -> dict[str, Any]:

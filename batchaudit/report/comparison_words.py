@@ -11,6 +11,7 @@ from typing import Any
 from batchaudit.report import cells
 from batchaudit.report.comparison import DIFFERENT, SAME, UNKNOWN, Alone, Comparison, Grain, Pair
 from batchaudit.report.epoch_table import ENDS, MOST_ROWS, Table
+from batchaudit.report.incomplete import WORD
 from batchaudit.untrusted import shown_line
 
 _DIGITS = 8  # of a digest, as people read it
@@ -22,9 +23,10 @@ _BY_EPOCH = "; in an epoch's row, what is in another epoch counts as missing or 
 def headline(comparison: Comparison) -> str:
     """The verdict of a comparison in one line."""
     if not comparison.complete:
-        which = " and ".join(name for name, side in _sides(comparison) if not side.complete)
-        begins = f"not known: the log of {which} is incomplete; what is there is"
-        return f"{begins} {_seen(comparison)}"
+        broken = [name for name, side in _sides(comparison) if not side.complete]
+        which = f"log of {broken[0]} is" if len(broken) == 1 else f"logs of {' and '.join(broken)} are"
+        begins = f"{WORD}: the {which} not whole, so whether they are the same is not known"
+        return f"{begins}; what is there is {_seen(comparison)}"
     return _seen(comparison)
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from batchaudit.diagnosis.finding import FOUND, NOT_OBSERVABLE, RULED_OUT, Verdict
 from batchaudit.report.advice_view import AdviceView
+from batchaudit.report.incomplete import WORD
 from batchaudit.report.view import FindingView, RunView, view
 from batchaudit.untrusted import shown, shown_line
 
@@ -65,10 +66,10 @@ def print_report(report: Report, console: Console) -> None:
         console: where to. Nothing that comes from the report is taken for markup.
     """
     said = view(report)
+    if said.incomplete:
+        write_line(console, 0, (WORD, "bold red reverse"), (f": {said.incomplete}", "bold red"))
     write_line(console, 0, (said.headline, _STYLES[said.status]))
     write_line(console, 0, (said.counts, ""))
-    if not said.complete:
-        write_line(console, 0, ("INCOMPLETE", "bold red"), (": part of the log is missing or damaged", ""))
     for note in said.notes:
         write_line(console, 0, (f"note: {note}", ""))
     for run in said.runs:

@@ -71,6 +71,7 @@ def to_dict(report: Report) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "complete": bool(report.complete),
+        "log": plain(report.log.counts),
         "runs": [_run(report, run) for run in report.runs],
         "across": {
             "ranks": plain(report.ranks),

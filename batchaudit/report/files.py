@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from batchaudit.advice.document import from_plain
 from batchaudit.diagnosis.finding import Finding, Verdict
 from batchaudit.errors import UsageError
+from batchaudit.health import of_counts
 from batchaudit.report.document import plain, to_dict
 from batchaudit.report.model import SCHEMA_VERSION, Report, Run
 
@@ -152,6 +153,7 @@ def _report(document: dict[str, Any]) -> Report:
         across=tuple(Finding(**finding) for finding in across["findings"]),
         across_verdicts=tuple(Verdict(**verdict) for verdict in across.get("verdicts", ())),
         advice=from_plain(document.get("advice", ())),
+        log=of_counts(document.get("log", {})),
         **{name: _frame(document["tables"].get(name, {})) for name in _TABLES},
     )
 

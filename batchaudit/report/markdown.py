@@ -6,6 +6,7 @@ import html
 import re
 from typing import TYPE_CHECKING
 
+from batchaudit.report.incomplete import WORD
 from batchaudit.report.view import FindingView, RunView, view
 
 if TYPE_CHECKING:
@@ -46,9 +47,10 @@ def as_markdown(report: Report) -> str:
         that comes from a log is taken for markup or for a mention.
     """
     shown = view(report)
-    head = [f"### {_SIGNS[shown.status]} batchaudit: {_text(shown.headline)}", _text(shown.counts)]
-    if not shown.complete:
-        head.append("**Incomplete**: part of the log is missing or damaged.")
+    title = f"### {_SIGNS[shown.status]} batchaudit: {_text(shown.headline)}"
+    head = [title, _text(shown.counts)]
+    if shown.incomplete:
+        head = [f"### ⚠️ {WORD}", f"**{WORD}**: {_text(shown.incomplete)}", *head]
     head += [f"Note: {_text(note)}" for note in shown.notes]
     if shown.runs:
         head.append(_overview(shown.runs))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from batchaudit.advice import Advice
 from batchaudit.diagnosis.finding import SEVERITIES, Finding, Verdict
 from batchaudit.errors import UsageError
+from batchaudit.health import Health
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +81,7 @@ class Report:
         overlap: pandas frame, one row a pair of workers, ranks or epochs: which share of their batches they
             have in common. Of several ranks it is under the first.
         advice: which strategy is worth its cost, for each source.
+        log: how much of the log could be read: what was dropped, what is missing, what was not ended.
     """
 
     runs: tuple[Run, ...]
@@ -99,6 +101,7 @@ class Report:
     coverage: pd.DataFrame = field(default_factory=_no_rows)
     overlap: pd.DataFrame = field(default_factory=_no_rows)
     advice: Advice = field(default_factory=Advice)
+    log: Health = field(default_factory=Health)
 
     @property
     def findings(self) -> tuple[Finding, ...]:

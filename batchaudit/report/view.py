@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from batchaudit.diagnosis.finding import NOT_OBSERVABLE, SEVERITIES, Finding, Verdict
-from batchaudit.report import cells
+from batchaudit.report import cells, incomplete
 from batchaudit.report.advice_view import AdviceView, advice_view
 from batchaudit.report.epoch_table import Table, epoch_table
 from batchaudit.report.model import Report, Run
@@ -73,13 +73,14 @@ class RunView:
 class View:
     """A whole report: `headline` is the verdict, `status` colours it, `counts` is how many runs ended how.
 
-    `advice` is what to do about its speed, source by source.
+    `incomplete` is what is missing in its log, "" for nothing: every face says it before all else. `advice`
+    is what to do about its speed, source by source.
     """
 
     headline: str
     status: str
     counts: str
-    complete: bool
+    incomplete: str
     notes: tuple[str, ...]
     runs: tuple[RunView, ...]
     advice: tuple[AdviceView, ...] = ()
@@ -101,7 +102,7 @@ def view(report: Report) -> View:
         headline,
         status,
         _counts(report, own, runs),
-        report.complete,
+        incomplete.missing(report),
         tuple(map(shown_line, _notes(report))),
         runs,
         tuple(map(advice_view, report.advice)),
@@ -168,8 +169,13 @@ def _between(report: Report) -> str:
 
 
 def _notes(report: Report) -> list[str]:
-    missing = [f"rank {rank} is missing: its log is not among those read" for rank in report.missing_ranks]
-    return [*missing, *report.notes]
+    missing = report.missing_ranks
+    said = [f"rank {rank} is missing: its log is not among those read" for rank in missing[:_MOST_RANKS]]
+    if len(missing) > _MOST_RANKS:
+        said.append(
+            f"{len(missing) - _MOST_RANKS:,} more ranks are missing, the last of them {missing[-1]:,}"
+        )
+    return [*said, *incomplete.other_notes(report)]
 
 
 def _headline(report: Report, runs: tuple[RunView, ...]) -> tuple[str, str]:

@@ -18,7 +18,9 @@ def check_seen(report: Report) -> None:
     __tracebackhide__ = True
     check_report(report)
     if not report.complete:
-        fail("the log is incomplete: what is missing may hold duplicates", report)
+        from batchaudit.report import incomplete
+
+        fail(f"the log is {incomplete.WORD}: {incomplete.missing(report)}", report)
     if report.missing_ranks:
         fail(f"the logs of ranks {', '.join(map(str, report.missing_ranks))} are missing", report)
     if not report.runs:

@@ -190,7 +190,7 @@ def test_an_incomplete_log_is_never_the_same(a, tmp_path):
     log.write_bytes(data)
     code, text, _ = diff(a, tmp_path / "b")
     assert code == 3
-    assert text.startswith("not known: the log of B is incomplete")
+    assert text.startswith("INCOMPLETE: the log of B is not whole, so whether they are the same is not known")
     assert document(a, tmp_path / "b")["same"] is False
 
 

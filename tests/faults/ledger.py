@@ -22,7 +22,7 @@ class Ledger:
     """
 
     def __init__(self, path: Path, rows: int) -> None:
-        self._path, self.rows = path, rows
+        self.path, self.rows = path, rows
         size = rows * _FIELDS * 8
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -33,7 +33,7 @@ class Ledger:
             os.close(fd)
 
     def __reduce__(self) -> tuple[type[Ledger], tuple[Path, int]]:
-        return Ledger, (self._path, self.rows)
+        return Ledger, (self.path, self.rows)
 
     def starts(self, row: int) -> None:
         """This process is a row's maker."""

@@ -77,9 +77,9 @@ def main(count: int | None, seed: int) -> int:
     )
     growth = fitted_growth(points)
     print(
-        f"resident memory: {growth / 1024:+.1f} KiB fitted over the last {1 - _WARM_UP:.0%} of the run, at most"
+        f"resident memory: {growth / 1024:+.1f} KiB fitted over the last {1 - _WARM_UP:.0%} of the run, "
+        f"{MOST_GROWTH // 1024} allowed; the highest there less the lowest {spread(points) / 1024:.0f} KiB"
     )
-    print(f"{MOST_GROWTH // 1024} allowed; highest less lowest there {spread(points) / 1024:.0f} KiB")
     print(f"log: {size:,} bytes, {expected:,} by the format; {read:,} records read, {dropped} bytes dropped")
     print(f"a batch: {(size - header) / count:.3f} bytes, of which {SAMPLES} samples are {SAMPLES * _SAMPLE}")
     level = growth <= MOST_GROWTH and len({point.descriptors for point in points}) == 1

@@ -12,6 +12,7 @@ from batchaudit.advice import Advice, Costs, Option, Question, advise
 from batchaudit.analysis.spread import Spread
 from batchaudit.analysis.timing import Timing
 from batchaudit.diagnosis.finding import Finding, Verdict
+from batchaudit.health import Health
 from batchaudit.report.model import Report, Run
 
 UNSHARDED = Finding(
@@ -190,6 +191,7 @@ def unknown_report() -> Report:
         [run],
         rows,
         complete=False,
+        log=Health(files=2, records=60, bytes_dropped=120, gaps=3, files_damaged=("0001-a-7-00000000.baj",)),
         notes=("2 records of worker 1 are damaged",),
         missing_ranks=(1,),
         ranks=(0, 2),

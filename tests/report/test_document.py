@@ -40,7 +40,15 @@ def test_the_document_is_strict_json_of_plain_values(any_report):
 
 def test_the_keys_that_others_rely_on(make_report):
     document = make_report("sick").to_dict()
-    assert document.keys() == {"schema_version", "complete", "runs", "across", "advice", "notes"}
+    assert document.keys() == {
+        "schema_version",
+        "complete",
+        "log",
+        "runs",
+        "across",
+        "advice",
+        "notes",
+    }
     assert document["across"].keys() == {
         *("ranks", "missing_ranks", "attempts", "epochs", "findings", "verdicts"),
     }

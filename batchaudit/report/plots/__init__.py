@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from batchaudit.errors import UsageError
+from batchaudit.report.incomplete import WORD
 from batchaudit.report.plots import coverage, lanes, overlap, streams, timing, unique
 
 if TYPE_CHECKING:
@@ -46,6 +47,23 @@ def plot(report: Report, kind: str, ax: Axes | Figure | None = None, run: Run | 
     Raises:
         UsageError: there is no such plot, or nothing to draw.
     """
+    axes = _drawn(report, kind, ax, run)
+    if not report.complete:
+        _mark(axes)
+    return axes
+
+
+def _mark(axes: Axes) -> None:
+    """Says in a picture's title that the log behind it is incomplete."""
+    from matplotlib.text import Text
+
+    said = axes.get_title(loc="left")
+    for text in axes.findobj(Text):
+        if isinstance(text, Text) and said and text.get_text() == said:
+            text.set_text(f"{WORD}: {said}")
+
+
+def _drawn(report: Report, kind: str, ax: Axes | Figure | None, run: Run | None) -> Axes:
     if kind in OF_REPORT:
         return OF_REPORT[kind](report, ax)
     if kind not in OF_RUN:
