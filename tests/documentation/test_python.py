@@ -11,7 +11,7 @@ import pytest
 import batchaudit as ba
 from batchaudit import errors, testing
 from batchaudit.capture.fingerprint import Fingerprint
-from batchaudit.journal.reader import Health
+from batchaudit.health import Health
 from batchaudit.pytest_plugin import BatchAudit
 from batchaudit.report import comparison
 from tests.documentation import pages
