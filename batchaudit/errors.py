@@ -70,7 +70,7 @@ def analysing(log: str) -> Iterator[None]:
         raise AnalysisError(
             f"the log in {log} cannot be analysed ({type(error).__name__}: {str(error)[:200]}). What it says "
             f"fits no training: it may be forged, or damaged before its checksums were made. If it is "
-            f"neither, it is a defect of batchaudit: please report it, with what batchaudit.report_of() raises."
+            f"neither, it is a defect of batchaudit: please report it, with what report_of() raises."
         ) from error
 
 
