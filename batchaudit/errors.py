@@ -69,14 +69,8 @@ def analysing(log: str) -> Iterator[None]:
     except Exception as error:
         raise AnalysisError(
             f"the log in {log} cannot be analysed ({type(error).__name__}: {str(error)[:200]}). What it says "
-<<<<<<< HEAD
-            f"fits no training: it may be forged, or damaged before its checksums were made. If it "
-            f"is neither, this is a defect of batchaudit: please report it, with what batchaudit.report_of() "
-            f"raises."
-=======
             f"fits no training: it may be forged, or damaged before its checksums were made. If it is "
             f"neither, it is a defect of batchaudit: please report it, with what report_of() raises."
->>>>>>> 637e71e9e2e9d86de5cf70fc978156d5f511e72f
         ) from error
 
 
