@@ -49,7 +49,7 @@ def report(
 
 
 def _refuse_link_of(runs: list[str], file: str | None) -> None:
-    """Refuses to write through a link that lies in a run's folder and leads out of it: a run may be anybody's.
+    """Refuses to write through a link in a run's folder that leads out of it: a run may be anybody's.
 
     Raises:
         UsageError: the file is such a link.
