@@ -101,7 +101,9 @@ def _drive(case, source, strike):
                 for batch in islice(batches, case["batches"]) if endless else source:
                     note(batch)
             seen.append("epoch")
-    return seen + [f"{name} {state}" for name, state in _states()]
+    # How far a fit's own thread draws ahead of its end is a race, and so is the state it leaves.
+    raced = case["draws"] if case["family"] in ("keras-generator", "tf_keras-generator") else ()
+    return seen + [f"{name} {state}" for name, state in _states() if name not in raced]
 
 
 class _noted:

@@ -3,12 +3,14 @@
     python -m tests.faults.warm torch|tensorflow
 
 reads one JSON document a line: `{"case": ..., "folder": ..., "watched": ...}`, and answers each with one:
-`{"code": ..., "seen": [...], "said": "..."}`. A child ends as an interpreter does, by SystemExit.
+`{"code": ..., "seen": [...], "said": "..."}`. A child ends as an interpreter begins to end.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -16,6 +18,8 @@ import select
 import signal
 import sys
 import tempfile
+import threading
+import traceback
 import warnings
 
 PATIENCE = 120.0
@@ -27,6 +31,9 @@ MODULES = {"torch": ("torch", "torch.utils.data"), "tensorflow": ("tensorflow", 
 def main():
     for module in MODULES[sys.argv[1]]:
         importlib.import_module(module)
+    # A child whose collector went through all that was imported would copy it all.
+    gc.collect()
+    gc.freeze()
     # Not through Python's own buffers, which each child would inherit.
     requests = os.fdopen(os.dup(0), "r", closefd=True)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -34,14 +41,11 @@ def main():
         line = requests.readline()
         if not line:
             return 0
-        outcome = _forked(json.loads(line))
-        if outcome is None:  # this is the child
-            return 0
-        print(json.dumps(outcome), flush=True)
+        print(json.dumps(_forked(json.loads(line))), flush=True)
 
 
 def _forked(job):
-    """What came of a job; None in its own process, when it is done."""
+    """What came of a job, which has a process of its own."""
     receives, sends = os.pipe()
     with tempfile.TemporaryFile() as said:
         pid = os.fork()
@@ -50,8 +54,13 @@ def _forked(job):
             os.close(receives)
             os.dup2(said.fileno(), 1)
             os.dup2(said.fileno(), 2)
-            _drive(job, sends)
-            return None
+            try:
+                _drive(job, sends)
+                _end()
+            except BaseException:
+                traceback.print_exc()
+                sys.stderr.flush()
+                os._exit(1)
         os.close(sends)
         code = _awaited(pid)
         with os.fdopen(receives, "rb") as pipe:
@@ -84,6 +93,15 @@ def _drive(job, sends):
     seen = one_loader.run(job["case"], job["folder"], job["watched"])
     os.write(sends, json.dumps(seen).encode())
     os.close(sends)
+
+
+def _end():
+    """Waits for threads and calls what is to be called at exit; to take all modules apart would take a second."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    os._exit(0)
 
 
 if __name__ == "__main__":
