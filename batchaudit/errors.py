@@ -70,7 +70,7 @@ def analysing(log: str) -> Iterator[None]:
         raise AnalysisError(
             f"the log in {log} cannot be analysed ({type(error).__name__}: {str(error)[:200]}). What it says "
             f"fits no training: it may be forged, or damaged before its checksums were made. If it is "
-            f"neither, this is a defect of batchaudit: please report it, with what batchaudit.report_of() raises."
+            f"neither, it is a defect of batchaudit: please report it, with what report_of() raises."
         ) from error
 
 
@@ -102,8 +102,8 @@ def without_messages(text: str) -> str:
         text: such as `in_full` gives, and as the errors of this package have; with tracebacks or without.
 
     Returns:
-        The same with the types of the exceptions, and the files and lines of their tracebacks without the code
-        that stands there; of what stands before the first of these, its first line.
+        The same with the types of the exceptions, and the files and lines of their tracebacks without the
+        code that stands there; of what stands before the first of these, its first line.
     """
     lines = text.splitlines()
     first = next((at for at, line in enumerate(lines) if re.fullmatch(_BEGINS, line)), len(lines))

@@ -55,10 +55,11 @@ def json_of(text: str | bytes) -> Any:
     """Reads JSON from elsewhere.
 
     Raises:
-        ValueError: it is none, is nested more deeply than Python can follow, or holds NaN or an infinity.
+        ValueError: it is none, is no UTF-8, is nested more deeply than Python can follow, or holds what JSON
+            does not know: NaN or an infinity.
     """
     try:
-        return json.loads(text, parse_constant=_refused)
+        return json.loads(text if isinstance(text, str) else text.decode(), parse_constant=_refused)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

@@ -41,9 +41,28 @@ def report(
     document = output.take_stdout() if as_json else None
     files.check()
     different = list({os.path.realpath(run): run for run in runs}.values())
+    for file in (files.html, files.markdown):
+        _refuse_link_of(different, file)
     read = _as_ranks(different, mode) or combine([(run, _read(run, mode)) for run in different])
     output.show(read, document, files)
     ctx.exit(of_report(read, fail_on))
+
+
+def _refuse_link_of(runs: list[str], file: str | None) -> None:
+    """Refuses to write through a link in a run's folder that leads out of it: a run may be anybody's.
+
+    Raises:
+        UsageError: the file is such a link.
+    """
+    if file is None or not os.path.islink(file):
+        return
+    from batchaudit.errors import UsageError
+
+    lies, leads = os.path.realpath(os.path.dirname(file) or "."), os.path.realpath(file)
+    for folder in map(os.path.realpath, runs):
+        inside = os.path.commonpath([folder, lies]) == folder
+        if inside and os.path.commonpath([folder, leads]) != folder:
+            raise UsageError(f"{file!r} is a link out of the run's folder: name the file that it leads to.")
 
 
 def _as_ranks(runs: list[str], mode: str) -> Report | None:

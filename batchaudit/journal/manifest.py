@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from batchaudit.errors import JournalError
 from batchaudit.journal.metadata import MOST_ATTEMPTS, MOST_RANKS
-from batchaudit.journal.regular import read_regular
+from batchaudit.regular import read_regular
 from batchaudit.untrusted import is_whole, json_of
 
 VERSION = 1

@@ -18,9 +18,9 @@ from batchaudit.health import MODES, Health
 from batchaudit.journal.frames import Part, build, extract
 from batchaudit.journal.header import Header
 from batchaudit.journal.layout import FAILED_SUFFIX, KIND_END, SUFFIX, Flag, Stage
-from batchaudit.journal.regular import open_regular, read_beginning
 from batchaudit.journal.salvage import salvage_file
 from batchaudit.journal.scan import Scan, scan_file
+from batchaudit.regular import open_regular, read_beginning
 
 if TYPE_CHECKING:
     import pandas as pd

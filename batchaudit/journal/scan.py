@@ -17,7 +17,7 @@ from batchaudit.journal.columns import copied, rows_of
 from batchaudit.journal.header import Header, decode_header, find_header, header_size
 from batchaudit.journal.layout import FIXED, HEAD, KIND_END, KIND_HEADER, RECORD, IdKind, Stage
 from batchaudit.journal.ragged import take
-from batchaudit.journal.walk import LOOK, walk
+from batchaudit.journal.walk import LOOK, Doubts, walk
 
 Array = np.ndarray[Any, Any]
 
@@ -142,9 +142,9 @@ def _pieces(file: BinaryIO, window: bytes, size: int, header: Header) -> Iterato
     """Walks through the file, whose first bytes are `window`."""
     before = 0  # bytes of the file before the window
     position = header_size(window)
-    more = LOOK
+    more, doubts = LOOK, Doubts(size)
     while True:
-        found = walk(window, position, size - before, header.key)
+        found = walk(window, position, size - before, header.key, doubts)
         last = before + len(window) >= size
         # No record can begin in what is left of the last window.
         dropped = found.dropped + (len(window) - found.rest if last else 0)

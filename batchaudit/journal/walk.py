@@ -24,6 +24,9 @@ _NONE: Array = np.empty(0, np.int64)
 LOOK = 1 << 20
 _MOST_STEPS = 256
 
+_MOST_DOUBTED = 1 << 26  # bytes, beyond what is in proportion to the file
+_USUAL = 1 << 16  # bytes of a record, more than a long text or a batch of thousands needs
+
 # A run of records of one size is worth a call of NumPy's from about so many on.
 SHORT_RUN = 16
 
@@ -45,7 +48,26 @@ class Walked(NamedTuple):
     rest: int
 
 
-def walk(window: bytes, position: int, file_end: int, key: int) -> Walked:
+class Doubts:
+    """How much more of a file may be looked at in vain, over all of its windows.
+
+    What stands in a file may claim, every few bytes, to be a record as long as all the rest; each would be
+    worth a checksum. A damaged file costs about its own size; once it costs many times that, only records of
+    a usual length are looked for.
+
+    Args:
+        size: bytes of the file.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.left = _MOST_DOUBTED + 8 * size
+
+    def longest(self) -> int:
+        """Bytes of the longest record that is still looked for."""
+        return _USUAL if self.left < 0 else 1 << 32
+
+
+def walk(window: bytes, position: int, file_end: int, key: int, doubts: Doubts | None = None) -> Walked:
     """Finds the records whose checksum verifies.
 
     Args:
@@ -54,10 +76,12 @@ def walk(window: bytes, position: int, file_end: int, key: int) -> Walked:
         file_end: where the file ends, counted from the window's beginning: a record that claims to end in
             between can only be judged once those bytes are there; one that claims to end later is none.
         key: of the file, the seed of its checksums.
+        doubts: of the file, where it is walked through in several windows.
 
     Returns:
         What was found. Bytes after `rest` are not judged.
     """
+    doubts = doubts or Doubts(file_end)
     found: list[Array] = []
     dropped = 0
     singles: list[int] = []
@@ -74,7 +98,7 @@ def walk(window: bytes, position: int, file_end: int, key: int) -> Walked:
             steps = most
             continue
         steps -= 1
-        stop = _record_end(window, position, end, file_end, key)
+        stop = _record_end(window, position, end, file_end, key, doubts)
         if stop > end:
             break
         if stop:
@@ -88,16 +112,17 @@ def walk(window: bytes, position: int, file_end: int, key: int) -> Walked:
     return Walked(np.concatenate(found), dropped, position)
 
 
-def _record_end(window: bytes, position: int, end: int, file_end: int, key: int) -> int:
+def _record_end(window: bytes, position: int, end: int, file_end: int, key: int, doubts: Doubts) -> int:
     """Where the record at `position` ends; 0 where no undamaged one stands there.
 
     Beyond `end` where the bytes that are there do not tell.
     """
     sync, checksum, length = HEAD.unpack_from(window, position)
     stop: int = position + 16 + length
-    if sync != SYNC or length < FIXED or stop > file_end:
+    if sync != SYNC or not FIXED <= length <= doubts.longest() or stop > file_end:
         return 0
     if stop <= end and xxh3_64_intdigest(memoryview(window)[position + 12 : stop], key) != checksum:
+        doubts.left -= length
         return 0
     return stop
 

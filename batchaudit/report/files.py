@@ -11,15 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from batchaudit.advice.document import from_plain
 from batchaudit.diagnosis.finding import Finding, Verdict
-from batchaudit.errors import UsageError
+from batchaudit.errors import JournalError, UsageError
 from batchaudit.health import of_counts
+from batchaudit.regular import read_regular
+from batchaudit.report.checked import check, check_column
 from batchaudit.report.document import plain, to_dict
 from batchaudit.report.model import SCHEMA_VERSION, Report, Run
+from batchaudit.report.view import view
+from batchaudit.untrusted import is_whole, json_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _TABLES = ("epochs", "workers", "batches", "pooled", "timing", "emitted", "coverage", "overlap")
+MOST_BYTES = 1 << 30
+"""Of a saved report: a larger one is none, or is better read from the run's folder."""
 # Tags of what an object column may hold and JSON does not know.
 _PAIRS, _MISSING = "@pairs", "@missing"
 
@@ -66,15 +72,15 @@ def load(path: str | os.PathLike[str]) -> Report:
         UsageError: the file is missing, is no saved report, or was written by a newer version.
     """
     name = os.fspath(path)
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UsageError(f"there is no file {name!r}.") from None
-    except IsADirectoryError:
+    if os.path.isdir(path):
         raise UsageError(
             f"{name!r} is a folder: give a saved report, or read a run with 'batchaudit report'."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
+        )
+    try:
+        text = read_regular(path, MOST_BYTES, named=True).decode()
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {name!r}.") from None
+    except (OSError, UnicodeDecodeError, JournalError) as error:
         raise UsageError(f"{name!r} cannot be read: {error}.") from None
     return _from_text(text, name)
 
@@ -121,24 +127,32 @@ def _to_file(report: Report) -> str:
 
 def _from_text(text: str, name: str) -> Report:
     try:
-        document = json.loads(text)
+        document = json_of(text)
     except ValueError as error:
         raise UsageError(f"{name!r} is no saved report: it is not JSON ({error}).") from None
     if not isinstance(document, dict) or "schema_version" not in document:
         raise UsageError(f"{name!r} is no saved report: it was not written by batchaudit.")
-    if document["schema_version"] != SCHEMA_VERSION:
+    version = document["schema_version"]
+    if version != SCHEMA_VERSION:
+        said = version if is_whole(version, 0, 10**6) else "none that is known"
         raise UsageError(
-            f"{name!r} has version {document['schema_version']!r} and this batchaudit reads version "
-            f"{SCHEMA_VERSION}: read it with the batchaudit that wrote it."
+            f"{name!r} has version {said} and this batchaudit reads version {SCHEMA_VERSION}: read it with "
+            f"the batchaudit that wrote it."
         )
     if "tables" not in document:
         raise UsageError(
             f"{name!r} holds what --json prints, without the frames: save with Report.save('name.json')."
         )
     try:
-        return _report(document)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"{name!r} is damaged: {type(error).__name__}: {error}.") from None
+        report = _report(document)
+        check(report)
+        # What is computed where a report is shown, before anybody relies on it.
+        to_dict(report)
+        view(report)
+    except Exception as error:
+        said = f"{type(error).__name__}: {str(error)[:200]}"
+        raise UsageError(f"{name!r} is damaged, or was written by something else: {said}.") from None
+    return report
 
 
 def _report(document: dict[str, Any]) -> Report:
@@ -154,7 +168,7 @@ def _report(document: dict[str, Any]) -> Report:
         across_verdicts=tuple(Verdict(**verdict) for verdict in across.get("verdicts", ())),
         advice=from_plain(document.get("advice", ())),
         log=of_counts(document.get("log", {})),
-        **{name: _frame(document["tables"].get(name, {})) for name in _TABLES},
+        **{name: _frame(name, document["tables"].get(name, {})) for name in _TABLES},
     )
 
 
@@ -180,16 +194,19 @@ def _table(frame: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _frame(table: dict[str, Any]) -> pd.DataFrame:
+def _frame(table: str, columns: dict[str, Any]) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.DataFrame({name: _column(column["dtype"], column["values"]) for name, column in table.items()})
+    return pd.DataFrame(
+        {name: _column(table, name, column["dtype"], column["values"]) for name, column in columns.items()}
+    )
 
 
-def _column(dtype: str, values: list[Any]) -> pd.Series[Any]:
+def _column(table: str, name: str, dtype: str, values: list[Any]) -> pd.Series[Any]:
     import pandas as pd
 
     cells = [_from_cell(value) for value in values]
+    check_column(table, name, dtype, cells)
     # Before pandas 3, "str" is no type but a conversion that makes the text 'None' of what is missing.
     if dtype == "str" and pd.Series([], dtype="str").dtype == object:
         dtype = "object"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from batchaudit.errors import UsageError
 from batchaudit.report.model import Report, Run
@@ -126,4 +126,7 @@ class _Studio:
                 pictures.append(Markup(as_svg(self._report, kind, self._number, run)))
             except UsageError:
                 continue  # nothing of this kind was seen
+            except Exception as error:
+                # A page without a picture is better than none: figures from elsewhere may fit no picture.
+                pictures.append(escape(f"The picture {kind!r} cannot be drawn ({type(error).__name__})."))
         return tuple(pictures)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from batchaudit.errors import UsageError
 from batchaudit.report.plots.style import GREY, words
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _MOST_SHAPES = 1600
 """Of more marks a picture is made of dots."""
 _TALL, _THIN = 0.8, 0.28
 _DOTS = 10
+_MOST_PLACES = 1 << 18  # more than analysis/emission.py keeps: only a file from elsewhere has them
 _MOST_LABELS = 16
 
 Array = np.ndarray[Any, Any]
@@ -119,6 +121,8 @@ def _shapes(axes: Axes, place: Array, lane: Array, high: Array, colour: Array, h
 
 
 def _dots(axes: Axes, place: Array, lane: Array, high: Array, colour: Array, hollow: Array) -> None:
+    if (int(lane.max()) + 1) * (int(place.max()) + 1) > _MOST_PLACES:
+        raise UsageError("these are more batches than a picture has room for.")
     dots = np.zeros((int(lane.max()) + 1, _DOTS, int(place.max()) + 1, 4))
     offset = np.abs(np.arange(_DOTS) - (_DOTS - 1) / 2)
     covered = offset[None, :] < high[:, None] * _DOTS / 2

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from batchaudit.report.model import Report, Run
 
 _MOST_NUMBERS = 8
+_MOST = 256  # more than analysis/overlap.py keeps: only a file from elsewhere has them
 
 
 def draw(report: Report, run: Run, ax: Axes | Figure | None) -> Axes:
@@ -32,6 +33,9 @@ def draw(report: Report, run: Run, ax: Axes | Figure | None) -> Axes:
         )
     by, count = str(pairs["by"].iloc[0]), int(pairs["count"].iloc[0])
     shown = sorted({*pairs["first"].tolist(), *pairs["second"].tolist()})
+    if len(shown) > _MOST:
+        raise UsageError(f"{len(shown):,} {by}s are more than a picture has room for.")
+    pairs = pairs.drop_duplicates(["first", "second"])
     share = pairs.pivot(index="first", columns="second", values="share").reindex(index=shown, columns=shown)
     share = share.to_numpy(float)
     side = min(3.8, max(1.8, 0.5 * len(shown)))

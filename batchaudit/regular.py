@@ -1,4 +1,4 @@
-"""Opens what lies in a run's folder: it may come from elsewhere, and a name in it may stand for anything.
+"""Opens files that may come from elsewhere, such as those of a run: a name may stand for anything.
 
 Requires nothing. A pipe would be waited for without end, and a device may do something when it is opened;
 a link may lead to what whoever made the folder cannot read, but whoever reports it can.
