@@ -197,6 +197,8 @@ def _table(frame: pd.DataFrame) -> dict[str, Any]:
 def _frame(table: str, columns: dict[str, Any]) -> pd.DataFrame:
     import pandas as pd
 
+    if len({len(column["values"]) for column in columns.values()}) > 1:
+        raise ValueError(f"the columns of {table} are of different lengths")
     return pd.DataFrame(
         {name: _column(table, name, column["dtype"], column["values"]) for name, column in columns.items()}
     )
