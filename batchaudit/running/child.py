@@ -74,14 +74,18 @@ def environment(
         key_file: where the key lies that makes the log unlinkable; None for none.
 
     Returns:
-        The same, with our `sitecustomize` first in PYTHONPATH, a variable that says where to log, and one
-        that says what may be kept. All stay visible to the script: the processes that it starts need them.
+        The same, with our `sitecustomize` first in PYTHONPATH, a variable that says where to log and, if that
+        is limited, one that says what may be kept. All stay visible to the script: the processes that it
+        starts need them.
     """
     # An empty one counts for nothing in Python; behind a colon it would name the current folder.
     theirs = inherited.get("PYTHONPATH")
+    keeping = {}
+    if max_bytes is not None or key_file is not None:
+        keeping[KEEPING] = f"{max_bytes or ''}\n{'' if key_file is None else os.path.abspath(key_file)}"
     return {
-        **inherited,
+        **{name: value for name, value in inherited.items() if name != KEEPING},
+        **keeping,
         "PYTHONPATH": os.pathsep.join([SITE, theirs] if theirs else [SITE]),
         VARIABLE: "\n".join([str(attempt), ",".join(consumers.HOOKS), str(folder.absolute())]),
-        KEEPING: f"{max_bytes or ''}\n{'' if key_file is None else os.path.abspath(key_file)}",
     }

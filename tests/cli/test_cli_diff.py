@@ -260,7 +260,7 @@ def test_many_epochs_are_cut_in_the_middle(tmp_path):
 def test_names_from_a_log_are_no_markup_and_move_no_terminal(a, tmp_path):
     record(tmp_path / "b", Shuffled(2), name="[red]\x1b[2Jtrain")
     _, text, _ = diff(a, tmp_path / "b")
-    assert "[red]train" in text and "\x1b" not in text
+    assert r"[red]\x1b[2Jtrain" in text and "\x1b" not in text
 
 
 def test_as_a_process_of_its_own(a):

@@ -6,6 +6,7 @@ Each function runs in a process of its own; the tools are imported there.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,6 +180,9 @@ def _value(row: int, number: int) -> float:
 
 def _write_prometheus(folder: Path, ledger: Ledger, row: int) -> None:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    # Whether it keeps its values in files is decided when it is imported: a fork may have inherited it.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "prometheus_client"]:
+        del sys.modules[name]
     from prometheus_client import Counter
 
     counter = Counter("units", "Units.", ["worker", "number"])
