@@ -61,11 +61,12 @@ class File(NamedTuple):
 def files_of(folder: Path, most: int = 12) -> list[File]:
     """The journal files of a run, the small ones, and no more than `most` of them."""
     paths = sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_size)
-    found = [_file(path.read_bytes()) for path in paths if path.stat().st_size < 200_000]
+    found = [read(path.read_bytes()) for path in paths if path.stat().st_size < 200_000]
     return [file for file in found if file.events][-most:]
 
 
-def _file(data: bytes) -> File:
+def read(data: bytes) -> File:
+    """The events of a whole journal file."""
     found = scan(data)
     assert found.header is not None
     events = []

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _fuzz(target: str, seconds: int, seed: int, corpus: Path, kept: Path) -> int:
     options = [
-        f"-max_total_time={seconds}", f"-timeout={_INPUT_SECONDS}", f"-rss_limit_mb={_MEMORY}", f"-seed={seed}",
+        f"-max_total_time={seconds}", f"-timeout={_INPUT_SECONDS}", f"-report_slow_units={_INPUT_SECONDS}", f"-rss_limit_mb={_MEMORY}", f"-seed={seed}",
         f"-max_len={_LONGEST}", "-print_final_stats=1", f"-artifact_prefix={kept}/",
     ]  # fmt: skip
     command = [sys.executable, "-m", "tests.faults.fuzz.child", target, *options, str(corpus)]

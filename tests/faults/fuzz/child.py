@@ -11,7 +11,13 @@ import atheris
 
 name, *options = sys.argv[1:]
 with atheris.instrument_imports(include=["batchaudit"]):
+    from tests.faults.fuzz.mutators import MUTATORS
     from tests.faults.fuzz.targets import TARGETS
 
-atheris.Setup([sys.argv[0], *options], TARGETS[name])
+
+def mutate(data: bytes, most: int, seed: int) -> bytes:
+    return MUTATORS[name](data, most, seed, atheris.Mutate)
+
+
+atheris.Setup([sys.argv[0], *options], TARGETS[name], custom_mutator=mutate)
 atheris.Fuzz()

@@ -12,7 +12,7 @@ import batchaudit as ba
 from batchaudit.journal.layout import SUFFIX
 from tests.faults.fuzz.targets import NEXT, RAW, RESEALED
 
-_MOST_FILES, _LARGEST = 4, 20_000
+_MOST_FILES, _LARGEST = 2, 8_000
 
 
 def made(folder: Path) -> dict[str, list[bytes]]:
@@ -59,6 +59,6 @@ def _ids(batch: Any) -> Any:
 
 def _folder(run: Path) -> bytes:
     journals = sorted(run.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_size)
-    journals = [path for path in journals if 2_000 < path.stat().st_size < _LARGEST][:_MOST_FILES]
+    journals = [path for path in journals if 1_500 < path.stat().st_size < _LARGEST][:_MOST_FILES]
     parts = [path.read_bytes() for path in (*journals, *sorted(run.glob("manifest-*.json")))]
     return NEXT.join([*parts, b"failed: OSError: No space left on device"])
