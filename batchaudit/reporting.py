@@ -490,7 +490,8 @@ def _notes(log: Log, attempts: list[int], asked: list[Manifest], events: pd.Data
     if not health.complete:
         notes.append(note("incomplete-log", lost=health.lost))
     if health.unverified:
-        notes.append(note("unverified", count=f"{health.unverified:,}"))
+        plural = "s" if health.unverified > 1 else ""
+        notes.append(note("unverified", count=f"{health.unverified:,} record{plural}"))
     if keys - {""}:
         notes.append(note("keyed"))
     if len(keys) > 1:

@@ -6,8 +6,8 @@ NOTES = {
     "not-consumed": "no consumer of {sources} was watched: the figures count what was produced, not what was "
     "delivered.",
     "incomplete-log": "the log is not whole: {lost}. What is missing may hold duplicates.",
-    "unverified": "{count} records do not verify and were read all the same (mode salvage): figures and "
-    "findings may rest on wrong ones.",
+    "unverified": "{count} could not be verified and may be wrong (mode salvage): figures and findings may "
+    "rest on that.",
     "keyed": "the log is keyed: its digests, ids and random states tell what is equal, and nothing else. Ids "
     "have no order, and are no numbers of the items.",
     "keys-differ": "parts of the log were written with different keys, or some without one: what is equal in "

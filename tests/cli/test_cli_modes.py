@@ -298,7 +298,7 @@ def test_salvage_takes_what_does_not_verify_and_says_so(run):
     code, text, _ = command("report", run, "--mode", "salvage")
     assert code == 3
     assert text.startswith("INCOMPLETE: 1 event not verified; what is missing may hold duplicates")
-    assert "findings may rest on wrong ones" in in_one_line(text)
+    assert "note: 1 record could not be verified and may be wrong" in in_one_line(text)
     assert text.splitlines()[-1].endswith(", 1 not verified")
 
 
