@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from matplotlib.figure import Figure
 
 import batchaudit as ba
 from batchaudit.cli.main import main
@@ -149,7 +150,7 @@ def test_pages_notebooks_comments_and_text_say_it(run, damage, tmp_path):
         assert DAMAGES[damage] in head
     assert report.to_markdown().startswith("### ⚠️ INCOMPLETE\n\n**INCOMPLETE**: ")
     assert str(report).startswith("INCOMPLETE: ") and repr(report) == str(report)
-    assert all("INCOMPLETE: " in report.plot(kind).get_title(loc="left") for kind in ("unique", "lanes"))
+    assert all("INCOMPLETE: " in report.plot(kind, Figure()).get_title(loc="left") for kind in ("unique", "lanes"))
     report.save(tmp_path / "report.json")
     assert ba.Report.load(tmp_path / "report.json").log == report.log
 
@@ -188,7 +189,7 @@ def test_a_whole_log_says_nothing_of_it(recorded):
     report = ba.report_of(recorded)
     faces = [str(report), as_page(report), as_fragment(report), report.to_markdown(), report.to_json()]
     assert not any("INCOMPLETE" in face for face in faces)
-    assert "INCOMPLETE" not in report.plot("unique").get_title(loc="left")
+    assert "INCOMPLETE" not in report.plot("unique", Figure()).get_title(loc="left")
     code, text, _ = command("report", recorded)
     assert code == 0
     assert text.splitlines()[-1] == f"log: {report.log.line}"
