@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import os
 from hashlib import blake2b
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from batchaudit.errors import UsageError
-from batchaudit.journal.layout import Event
 
-Array = np.ndarray[Any, Any]
+if TYPE_CHECKING:
+    import numpy as np
+
+    from batchaudit.journal.layout import Event
+
+    Array = np.ndarray[Any, Any]
 
 LEAST = 16
 """Bytes that a key file must have: a shorter one could itself be guessed."""
 MOST = 1 << 20
 
-_WORD = np.dtype("<u8")
+_WORD = "<u8"
 
 
 class Secrecy:
@@ -91,6 +93,9 @@ class Secrecy:
         return int.from_bytes(keyed.digest(), "little") or 1
 
     def _words(self, words: Array, person: bytes) -> Array:
+        # Not above: `batchaudit run` reads the key's file in a process that must not load NumPy.
+        import numpy as np
+
         key = self._key
         raw = words.tobytes()
         keyed = b"".join(
