@@ -123,9 +123,14 @@ def audit(
         if advise is not False:
             measure(auditor, asked, wide=bool(advise))
         # Other ranks may still be at it: what lies between them is in `batchaudit report`.
-        from batchaudit.reporting import build  # pandas is loaded only now, after the workers have gone
+        return _report_of(auditor.manifest, folder)
 
-        return build(folder, auditor.manifest.attempt, rank=rank, said=auditor.manifest)
+
+def _report_of(manifest: Manifest, folder: Path) -> Report:
+    """The report of an audit that has just been made: what exceptions said is known only here."""
+    from batchaudit.reporting import build  # pandas is loaded only now, after the workers have gone
+
+    return build(folder, manifest.attempt, rank=manifest.rank, said=manifest)
 
 
 def _step_time(given: float | str | os.PathLike[str] | Report | None) -> float | None:

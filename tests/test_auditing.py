@@ -72,11 +72,8 @@ def source():
     for i in range(4):
         seen.append("numpy.random" in sys.modules)
         yield np.full((2, 2), i)
-import types
 import batchaudit.auditing as auditing
-# The reading, which may load pandas, comes after the workers.
-reading = sys.modules["batchaudit.reporting"] = types.ModuleType("batchaudit.reporting")
-reading.build = lambda *folder, **which: None
+auditing._report_of = lambda manifest, folder: None  # the reading, which may load pandas, comes after the workers
 auditing.audit(source, ["serial", "threads:1", "fork:2"], epochs=1)
 print(any(seen), "numpy.random" in sys.modules, "pandas" in sys.modules)
 """

@@ -89,23 +89,27 @@ def look(folder: Path, attempt: int, since_ns: int) -> dict[str, Any]:
 
     Returns:
         `sources`: the training sources that had a part in it, each with its `figures`; `findings`: of all
-        sources, each with `source` ("": between several), `cause`, `severity`, and its words as `text`. Plain
-        values; None is unknown.
+        sources, each with `source` ("": between several), `cause`, `severity`, and its words as `text`; where
+        part of the log is lost, `lost`: what. Plain values; None is unknown.
 
     Raises:
         JournalError: the log cannot be read.
     """
     from batchaudit.journal.reader import load
+    from batchaudit.report import incomplete
     from batchaudit.reporting import build
 
     log = load(folder)
+    if not log.health.complete:  # a worker may have been in the middle of a record
+        log = load(folder)
     report = build(folder, attempt, log)
     ours = [writer for writer in log.writers if writer.get("attempt", 0) == attempt]
     splits = {writer.get("source", ""): writer.get("about", {}).get("split") for writer in ours}
     training = [source for source in _lately(log, attempt, since_ns) if splits.get(source) == "training"]
     found = [(run.source, finding) for run in report.runs for finding in run.findings]
     between = [("", finding) for finding in report.across]
-    return {
+    lost = {} if report.complete else {"lost": incomplete.missing(report)}
+    return lost | {
         "sources": [{"source": source, "figures": _figures(report, source)} for source in training],
         "findings": [_said(source, finding) for source, finding in found + between],
     }

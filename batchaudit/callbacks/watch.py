@@ -113,6 +113,8 @@ class EpochWatch:
         self._spent += self._last
         if "error" in answer:
             self._complain(answer["error"])
+        elif "lost" in answer:
+            self._complain(f"the log is INCOMPLETE: {answer['lost']}")
         elif not answer["sources"]:
             self._complain("no watched source of training batches was used: give fit what audit.wrap returns")
         return answer

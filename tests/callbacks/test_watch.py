@@ -148,10 +148,30 @@ def test_after_the_end_of_the_audit_the_figures_are_unknown(tmp_path, watch):
 
 
 def test_a_log_that_cannot_be_read_stops_nothing(tmp_path, watch):
-    (tmp_path / "manifest-0000.json").write_text("{")
     Training(tmp_path).run_epoch(replicas=False)
-    with pytest.warns(BatchauditWarning, match="manifest-0000"):
+    for log in tmp_path.glob("*.baj"):
+        log.unlink()
+        log.mkdir()
+        (log / "more").write_bytes(b"than nothing")
+    with pytest.warns(BatchauditWarning, match="no journal file in .* can be read"):
         assert unknown(watch("raise").end_epoch(0))
+
+
+def test_of_a_log_that_lacks_something_the_figures_of_copies_are_not_known(tmp_path, watch):
+    watching, training = watch("raise"), Training(tmp_path)
+    for _ in range(2):
+        training.run_epoch(replicas=False)
+        (log,) = tmp_path.glob("*.baj")
+        data = bytearray(log.read_bytes())
+        data[len(data) // 2] ^= 1
+        log.write_bytes(bytes(data))
+    with pytest.warns(BatchauditWarning, match="the log is INCOMPLETE: .* bytes dropped; ") as said:
+        several = [watching.end_epoch(0), watching.end_epoch(1)]
+    assert len(said) == 1
+    for figures in several:
+        assert math.isnan(figures["audit/effective_ratio"])
+        assert math.isnan(figures["audit/duplicate_fraction"])
+    assert several[0]["audit/seconds_waited"] > 0
 
 
 def test_an_observer_that_cannot_start_stops_nothing(watch, monkeypatch):
