@@ -125,9 +125,12 @@ class Kept:
         Raises:
             UsageError: the limit is too small, or the key cannot be read.
         """
-        from batchaudit.journal.keeping import Keeping
+        # Not `Keeping`, which loads NumPy: its threads would take signals that 'run' holds back for a script.
+        from batchaudit.journal import key_file, room
 
-        Keeping.of(self.max_bytes, self.key_file)
+        room.check(self.max_bytes)
+        if self.key_file is not None:
+            key_file.read(self.key_file)
 
 
 def kept_options(command: Callable[..., Any]) -> Callable[..., Any]:

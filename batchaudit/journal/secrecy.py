@@ -13,14 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from batchaudit.errors import UsageError
+from batchaudit.journal import key_file
 from batchaudit.journal.layout import Event
 
 Array = np.ndarray[Any, Any]
-
-LEAST = 16
-"""Bytes that a key file must have: a shorter one could itself be guessed."""
-MOST = 1 << 20
 
 _WORD = np.dtype("<u8")
 
@@ -47,17 +43,7 @@ class Secrecy:
         Raises:
             UsageError: it cannot be read, or has too few bytes.
         """
-        try:
-            with open(path, "rb") as file:
-                content = file.read(MOST)
-        except OSError as error:
-            raise UsageError(f"the key file {os.fspath(path)!r} cannot be read: {error.strerror}.") from None
-        if len(content) < LEAST:
-            raise UsageError(
-                f"the key file {os.fspath(path)!r} has {len(content)} bytes: at least {LEAST} random ones "
-                f"are needed, such as 'head -c 32 /dev/urandom' gives."
-            )
-        return cls(blake2b(content, digest_size=32, person=b"batchaudit key").digest())
+        return cls(key_file.read(path))
 
     def hide(self, event: Event) -> Event:
         """The event with all that comes from content or from random states keyed.
