@@ -47,7 +47,9 @@ import sys
 from batchaudit.cli.main import main
 from batchaudit.running import supervisor
 supervisor.supervise = lambda command, environment: sys.exit("numpy" in sys.modules)
-sys.argv = ["batchaudit", "run", "--out", sys.argv[1], "-m", "this"]
+key, out = sys.argv[1] + "/key", sys.argv[1] + "/out"
+open(key, "wb").write(bytes(32))
+sys.argv = ["batchaudit", "run", "--max-bytes", "1M", "--key-file", key, "--out", out, "-m", "this"]
 main()
 """
     with tempfile.TemporaryDirectory() as folder:
