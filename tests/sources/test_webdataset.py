@@ -198,7 +198,7 @@ def test_what_a_stage_raises_comes_through(urls, folder):
     source = wds.WebDataset(urls, shardshuffle=False).map(refuse)
     with ba.Audit(folder) as audit, pytest.raises(LookupError, match="no such digit"):
         list(audit.wrap(source, name="digits"))
-    assert logged(folder, "digits").raised["text"].tolist() == ["LookupError: no such digit"]
+    assert logged(folder, "digits").raised["text"].tolist() == ["LookupError"]
 
 
 def test_after_the_audit_a_loader_goes_on_unwatched(urls, folder):

@@ -193,7 +193,7 @@ def test_a_worker_that_raises_is_an_error_with_its_own_traceback(drive, source):
     assert "ValueError: the third batch is broken" in text
     assert 'loaders.py", line' in text
     assert 'raise ValueError("the third batch is broken")' in text
-    assert driven.of("raised").text.str.contains("third batch").any()
+    assert "ValueError" in set(driven.of("raised").text)
     assert multiprocessing.active_children() == []
 
 
