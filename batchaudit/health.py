@@ -26,6 +26,7 @@ class Health:
         repeats: events that were there twice and are counted once.
         unverified: events whose checksum does not verify, among those that were read: only in mode "salvage".
         unproduced: delivered batches that name a produced one which is not there.
+        orphaned: events of workers whose training process has nothing in the log.
         files_not_ended: files whose process did not end them: it was killed, or is still writing. What it had
             finished to write is there.
         files_damaged: files in which bytes were dropped or events are missing.
@@ -41,6 +42,7 @@ class Health:
     repeats: int = 0
     unverified: int = 0
     unproduced: int = 0
+    orphaned: int = 0
     files_not_ended: tuple[str, ...] = ()
     files_damaged: tuple[str, ...] = ()
     files_unreadable: tuple[str, ...] = ()
@@ -50,7 +52,7 @@ class Health:
     @property
     def complete(self) -> bool:
         """Whether nothing is known to be missing; what was never delivered shows only by comparison."""
-        numbers = self.bytes_dropped, self.gaps, self.unverified, self.unproduced
+        numbers = self.bytes_dropped, self.gaps, self.unverified, self.unproduced, self.orphaned
         return not (any(numbers) or self.files_unreadable or self.failures)
 
     @property
@@ -63,6 +65,11 @@ class Health:
                 (self.gaps, "{} missing", ("event", "events")),
                 (self.unverified, "{} not verified", ("event", "events")),
                 (self.unproduced, "{} whose making is not in the log", ("batch", "batches")),
+                (
+                    self.orphaned,
+                    "{} of workers whose training process is not in the log",
+                    ("event", "events"),
+                ),
             )
             if number
         ]
@@ -84,6 +91,7 @@ class Health:
         more = (
             (self.unverified, "not verified"),
             (self.unproduced, "delivered without a record of their making"),
+            (self.orphaned, "of workers without their training process"),
             (len(self.files_unreadable), "unreadable"),
             (len(self.failures), "said that logging failed"),
         )

@@ -16,11 +16,9 @@ from batchaudit.capture.provenance import place
 from batchaudit.capture.recorder import Recorder
 from batchaudit.errors import UsageError
 from batchaudit.journal.keeping import Keeping
+from batchaudit.journal.layout import LIVE, WATCHED
 from batchaudit.journal.writer import JournalWriter, note_failure
 from batchaudit.sources import arrays
-
-LIVE = "live"
-"""The strategy of a source that the user's own program drives."""
 
 SPLITS = ("training", "validation", "prediction")
 _VALIDATION = ("val", "eval", "test", "dev", "holdout")
@@ -166,7 +164,7 @@ class Watched:
         journal = open_journal(self._folder, name, LIVE, self._attempt, about, self._keeping)
         recorder = Recorder(journal, key, Passes(steps or sources.endless_length(source)))
         self._journals[name] = journal
-        recorder.hook("watched")  # so that a source of which nothing is seen is in the report, too
+        recorder.hook(WATCHED)
         watched = _watch(source, recorder)
         self._known[id(source)] = _Known(_reference(source), recorder, _reference(watched))
         return watched

@@ -7,14 +7,26 @@ import pytest
 from batchaudit.health import Health, together
 
 DAMAGED = Health(
-    2, 1_234, 56, 1, 7, 2, 3, ("a",), ("b",), ("c", "d"), ("no header", "permission denied"), ("disk full",)
+    2,
+    1_234,
+    56,
+    1,
+    7,
+    2,
+    3,
+    4,
+    ("a",),
+    ("b",),
+    ("c", "d"),
+    ("no header", "permission denied"),
+    ("disk full",),
 )
 
 
 def test_what_is_lost_is_said_with_its_numbers():
     assert DAMAGED.lost == (
         "56 bytes dropped; 1 event missing; 2 events not verified; 3 batches whose making is not in the log; "
-        "c: no header; d: permission denied; disk full"
+        "4 events of workers whose training process is not in the log; c: no header; d: permission denied; disk full"
     )
     assert Health(1, 10).lost == ""
 
@@ -29,7 +41,7 @@ def test_one_line_tells_what_was_read():
 
 
 @pytest.mark.parametrize(
-    "name", ["bytes_dropped", "gaps", "unverified", "unproduced", "files_unreadable", "failures"]
+    "name", ["bytes_dropped", "gaps", "unverified", "unproduced", "orphaned", "files_unreadable", "failures"]
 )
 def test_anything_lost_makes_it_incomplete(name):
     lost = ("x",) if name in ("files_unreadable", "failures") else 1

@@ -27,6 +27,11 @@ SYNC = b"\xffBA\xfe"
 KIND_HEADER = 254
 KIND_END = 255
 
+LIVE = "live"
+"""The strategy of a source that the user's own program drives."""
+WATCHED = "watched"
+"""The text of the hook with which such a source begins, so that one of which nothing is seen is known."""
+
 MAX_TEXT = 32_768  # bytes of UTF-8 that a record keeps of a text; messages can hold whole arrays
 
 

@@ -6,6 +6,7 @@ Requires pandas, imported when a log is loaded; never in a process that is audit
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from batchaudit.errors import JournalError, UsageError
 from batchaudit.health import MODES, Health
 from batchaudit.journal.frames import Part, build, extract
 from batchaudit.journal.header import Header
-from batchaudit.journal.layout import FAILED_SUFFIX, KIND_END, SUFFIX, Flag, Stage
+from batchaudit.journal.layout import FAILED_SUFFIX, KIND_END, LIVE, SUFFIX, WATCHED, Flag, Stage
 from batchaudit.journal.salvage import salvage_file
 from batchaudit.journal.scan import Scan, scan_file
 from batchaudit.regular import open_regular, read_beginning
@@ -222,6 +223,7 @@ class _Files:
             repeats=self.repeats,
             unverified=int((flags & Flag.UNVERIFIED != 0).sum()) if self.salvaging else 0,
             unproduced=_unproduced(events),
+            orphaned=_orphaned([part for _, part in self.parts]),
             files_not_ended=tuple(
                 sorted([*self.not_begun, *(each.name for each in known if not each.ended)])
             ),
@@ -239,3 +241,22 @@ def _unproduced(events: pd.DataFrame) -> int:
     if not len(named):
         return 0
     return int((~np.isin(named, tickets[stages == Stage.PRODUCED])).sum())
+
+
+def _orphaned(parts: list[Part]) -> int:
+    """How many events workers have logged of watched sources of which the training process has none.
+
+    It begins its file before it starts a worker: where only theirs are there, its own was lost as a whole.
+    """
+    events: Counter[tuple[Any, ...]] = Counter()
+    owned = set()
+    for part in parts:
+        its = part.header.metadata
+        if its.get("strategy") != LIVE or not len(part.records):
+            continue
+        training = tuple(its.get(name) for name in ("run", "attempt", "rank", "source"))
+        events[training] += len(part.records)
+        delivered = (part.records["kind"] == Stage.DELIVERED) | (part.records["flags"] & Flag.CONSUMED != 0)
+        if WATCHED in part.texts.values() or delivered.any():
+            owned.add(training)
+    return sum(number for training, number in events.items() if training not in owned)

@@ -150,7 +150,9 @@ def test_pages_notebooks_comments_and_text_say_it(run, damage, tmp_path):
         assert DAMAGES[damage] in head
     assert report.to_markdown().startswith("### ⚠️ INCOMPLETE\n\n**INCOMPLETE**: ")
     assert str(report).startswith("INCOMPLETE: ") and repr(report) == str(report)
-    assert all("INCOMPLETE: " in report.plot(kind, Figure()).get_title(loc="left") for kind in ("unique", "lanes"))
+    assert all(
+        "INCOMPLETE: " in report.plot(kind, Figure()).get_title(loc="left") for kind in ("unique", "lanes")
+    )
     report.save(tmp_path / "report.json")
     assert ba.Report.load(tmp_path / "report.json").log == report.log
 

@@ -21,7 +21,7 @@ from batchaudit.comparing import compare
 from batchaudit.errors import AnalysisError, BatchauditError, JournalError, UsageError
 from batchaudit.journal import walk
 from batchaudit.journal.header import MAGIC, Header, encode_header, find_header
-from batchaudit.journal.layout import FIXED, HEAD, SYNC, Event, Stage
+from batchaudit.journal.layout import FIXED, HEAD, SYNC, Event, Flag, Stage
 from batchaudit.journal.manifest import Asked, Manifest
 from batchaudit.journal.reader import load
 from batchaudit.journal.scan import scan
@@ -51,6 +51,7 @@ def events(count=6):
             "digest_lo": number + 1,
             "began_ns": number,
             "ended_ns": number + 1,
+            "flags": Flag.CONSUMED,
         }
         made.append(Event(Stage.PRODUCED, samples=np.array([number], np.uint64), **fields))
     return made

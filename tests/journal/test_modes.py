@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from batchaudit.errors import JournalError, UsageError
-from batchaudit.journal.layout import RECORD, SYNC, Event, Flag, Stage
+from batchaudit.journal.layout import LIVE, RECORD, SYNC, WATCHED, Event, Flag, Stage
 from batchaudit.journal.reader import load
 from batchaudit.journal.scan import scan
 from batchaudit.journal.writer import JournalWriter
@@ -89,6 +89,22 @@ def test_a_clean_cut_before_what_was_delivered_is_told_by_the_delivery(tmp_path)
     made.write_bytes(data[: offsets(data)[1]])
     health = load(tmp_path).health
     assert (health.unproduced, health.bytes_dropped, health.gaps) == (2, 0, 0) and not health.complete
+
+
+def test_workers_without_their_training_process_are_told(tmp_path):
+    training = JournalWriter(tmp_path, source="s", strategy=LIVE, run="r")
+    training.append(Event(Stage.HOOK, text=WATCHED))
+    (own,) = tmp_path.glob("*.baj")
+    worker = JournalWriter(tmp_path, source="s", strategy=LIVE, run="r")
+    for step in range(3):
+        worker.append(Event(0, step=step))
+    worker.close()
+    training.close()
+    assert load(tmp_path).health.complete
+    own.unlink()
+    health = load(tmp_path).health
+    assert health.orphaned == 3 and not health.complete
+    assert "3 events of workers whose training process is not in the log" in health.lost
 
 
 def test_a_mode_that_is_none_is_refused(path):
