@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from collections.abc import Callable
@@ -34,16 +35,14 @@ def json_of(data: bytes, most: int, seed: int, default: Default) -> bytes:
 
 
 def _replace(inner: Any, drawn: random.Random) -> None:
-    while True:
+    while isinstance(inner, (dict, list)) and inner:
         keys = list(inner) if isinstance(inner, dict) else range(len(inner))
-        if not keys:
-            return
         key = drawn.choice(keys)
         if isinstance(inner[key], (dict, list)) and inner[key] and drawn.random() < 0.85:
             inner = inner[key]
             continue
         if drawn.random() < 0.8:
-            inner[key] = drawn.choice(_VALUES)
+            inner[key] = copy.deepcopy(drawn.choice(_VALUES))
         elif isinstance(inner, list):
             inner.extend(inner[: drawn.randrange(1, 9)])
         else:
