@@ -197,5 +197,6 @@ def test_a_training_ends_as_it_would_and_the_report_says_what_is_missing(case, f
         log = document["log"]
         assert document["complete"] is False and any(case.warns in note for note in document["notes"])
         assert log["bytes_dropped"] == 0  # half a record is taken back
-        assert log["gaps"] <= 1  # its number, too, unless another thread has written under the next one already
+        # Its number, too, unless another thread has written under the next one already.
+        assert log["gaps"] <= 1
         assert log["records"] > 0 or case.left == "nothing"
