@@ -256,7 +256,12 @@ def _orphaned(parts: list[Part]) -> int:
             continue
         training = tuple(its.get(name) for name in ("run", "attempt", "rank", "source"))
         events[training] += len(part.records)
-        delivered = (part.records["kind"] == Stage.DELIVERED) | (part.records["flags"] & Flag.CONSUMED != 0)
-        if WATCHED in part.texts.values() or delivered.any():
+        if training not in owned and (WATCHED in part.texts.values() or _delivers(part)):
             owned.add(training)
     return sum(number for training, number in events.items() if training not in owned)
+
+
+def _delivers(part: Part) -> bool:
+    """Whether a training process has written it: a child of the one that opened the run may be one, too."""
+    kinds, flags = part.records["kind"], part.records["flags"]
+    return bool(((kinds == Stage.DELIVERED) | (flags & Flag.CONSUMED != 0)).any())

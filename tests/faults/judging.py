@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from batchaudit.journal.layout import SUFFIX, Flag
+from batchaudit.journal.layout import SUFFIX, WATCHED, Flag
 from batchaudit.journal.reader import load
 from tests.faults import contents, plain_reader
 from tests.faults.ledger import Ledger
@@ -132,7 +132,7 @@ def _read_batches(log: Any, ledger: Ledger, seed: int, consumers: Set[int]) -> C
             begun[contents.of_batch(seed, maker, number, ledger.pid(maker))] = (maker, number)
     found: Counter[Any] = Counter()
     for row, (stage, *_, samples, _ids) in contents.of_log(log):
-        if stage == "hook" and row.text == "watched":  # how every watched source begins
+        if stage == "hook" and row.text == WATCHED:  # how every watched source begins
             continue
         made = stage == "produced" and not row.text and row.began_ns <= row.ended_ns
         made &= row.flags == (Flag.CONSUMED if row.pid in consumers else 0)

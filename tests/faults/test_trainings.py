@@ -196,7 +196,6 @@ def test_a_training_ends_as_it_would_and_the_report_says_what_is_missing(case, f
     if document is not None and case.left != "all":
         log = document["log"]
         assert document["complete"] is False and any(case.warns in note for note in document["notes"])
-        assert log["bytes_dropped"] == 0  # half a record is taken back
-        # Its number, too, unless another thread has written under the next one already.
-        assert log["gaps"] <= 1
+        # Half a record is taken back, its number too, unless a thread that draws ahead has the next one already.
+        assert log["bytes_dropped"] == 0 and log["gaps"] <= (1 if case.arguments == GENERATOR else 0)
         assert log["records"] > 0 or case.left == "nothing"
